@@ -9,7 +9,8 @@ from written import Written
 
 from attractor.cells import GRU, LSTM, NNARX, Cell, EchoState, Elman, RecurrentEquilibrium, Stack
 from attractor.certify import CertifySettings, Verdict, certify
-from attractor.certify.stability.lmi import QuadraticStatus, cell_certificate, quadratic_certificate
+from attractor.certify.stability.cell_metrics import cell_certificate
+from attractor.certify.stability.lmi import QuadraticStatus, quadratic_certificate
 from attractor.certify.stability.published import published_condition
 from attractor.errors import ShapeError, UnsupportedError
 

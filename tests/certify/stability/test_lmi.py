@@ -11,10 +11,10 @@ import pytest
 from attractor.cells import GRU, EchoState, Elman, Linear, RecurrentEquilibrium
 from attractor.certify import Verdict, certify
 from attractor.certify.stability import lmi
+from attractor.certify.stability.cell_metrics import cell_certificate
 from attractor.certify.stability.lmi import (
     QuadraticSettings,
     QuadraticStatus,
-    cell_certificate,
     quadratic_certificate,
     search_metric,
     slope_system,

@@ -40,9 +40,9 @@ from attractor.settings import Count, Seed, Settings, Within
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
 from ..domains.interval import hull
 from ..search import Budget, Witness, branch_and_bound, find_witness
+from .cell_metrics import cell_certificate
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, what_stopped
 from .invariant import InvariantBox, settle, shrink
-from .lmi import cell_certificate
 from .premises import checked_bound, checked_starts, not_finite
 from .published import published_condition
 from .weighted_norms import (
@@ -146,10 +146,9 @@ def certify(
 
     The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box
     with the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch
-    and bound over that box, (4) for tanh cells, linear cells and equilibrium networks a linear matrix
-    inequality. Levels 1 to 3 read the cell's own equations, so they work for a cell of the user's own and
-    cannot be applied to the wrong layout. If nothing proves it, two trajectories that do not meet are looked
-    for.
+    and bound over that box, (4) for tanh, linear and equilibrium cells a linear matrix inequality. Levels 1
+    to 3 read the cell's own equations, so they work for a cell of the user's own and cannot be applied to the
+    wrong layout. If nothing proves it, two trajectories that do not meet are looked for.
 
     Args:
         cell: any cell; it is analysed in float64.

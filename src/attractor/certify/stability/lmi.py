@@ -16,9 +16,8 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float
-from scipy.linalg import solve_discrete_lyapunov
 
-from attractor.cells import EchoState, Elman, Linear, RecurrentEquilibrium, name_of
+from attractor.cells import EchoState, Elman, RecurrentEquilibrium, name_of
 from attractor.errors import ConfigError, ShapeError, UnsupportedError
 from attractor.program import double_precision, in_double_precision
 from attractor.settings import Positive, Settings, Within
@@ -34,10 +33,6 @@ _UNIT = np.finfo(np.float64).eps / 2
 
 # A solution is worth checking from this smallest eigenvalue on, with metrics of trace n.
 _STRICT = 1e-9
-
-
-# The rate of a known metric is found up to this; a step is one small factorisation.
-_RATE_STEP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ class QuadraticSolution:
 
 
 # The answer for weights that are not finite.
-_NOTHING = QuadraticSolution(QuadraticStatus.NOT_FINITE, None, float("inf"), 0, 0.0)
+NOTHING = QuadraticSolution(QuadraticStatus.NOT_FINITE, None, float("inf"), 0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -192,57 +187,6 @@ def quadratic_certificate(
     return search_metric(_layer(weight, float(leak), slopes, inputs), settings or QuadraticSettings())
 
 
-def cell_certificate(cell: object, settings: QuadraticSettings | None = None) -> QuadraticSolution:
-    """Contraction of a cell, for all inputs and states.
-
-    A recurrent equilibrium network brings its metric with it, and that of a linear cell is the solution of a
-    linear equation, so nothing is searched and no solver is needed; their inequality is computed in float64
-    and verified like any other. For the others a metric is searched.
-
-    Args:
-        cell: exactly an `Elman`, `EchoState` (its reservoir), `Linear` or `RecurrentEquilibrium` cell: a
-            subclass may have another step.
-        settings: for the search.
-
-    Raises:
-        UnsupportedError: another kind of cell, or no solver.
-    """
-    if not_finite(cell):
-        return _NOTHING
-    if type(cell) is RecurrentEquilibrium:
-        return _by_construction(cell)
-    if type(cell) is Linear:
-        return _by_lyapunov(cell)
-    return search_metric(slope_system(cell), settings or QuadraticSettings())
-
-
-_ABOVE = (0.1, 0.5, 0.9)
-"""How far above the spectral radius, on the way to one, rates of a linear cell are tried."""
-
-
-def _by_lyapunov(cell: Linear) -> QuadraticSolution:
-    """A metric at a rate r a little above the spectral radius: r^2 P - A' P A = r^2 I (Lyapunov)."""
-    began = time.perf_counter()
-    with double_precision():
-        cell = in_double_precision(cell)
-        transition, gain = np.asarray(cell.transition), np.asarray(cell.input_weight)
-    size, inputs = gain.shape
-    # A neuron that hears nothing and acts on nothing.
-    none = np.zeros((size, 1)), np.zeros((1, size)), np.zeros((1, 1)), np.zeros(1), np.ones(1)
-    system = SlopeSystem(transition, *none, gain, np.zeros((1, inputs)))
-    radius = float(np.abs(np.linalg.eigvals(transition)).max())
-    for share in _ABOVE if radius < 1 else ():
-        rate = radius + share * (1 - radius)
-        metric = solve_discrete_lyapunov(transition.T / rate, np.eye(size))
-        found = verified(system, metric * size / np.trace(metric), np.ones(1), rate)
-        if found is not None:
-            return QuadraticSolution(
-                QuadraticStatus.CERTIFIED, found, rate - radius, 0, time.perf_counter() - began
-            )
-    status = QuadraticStatus.NOT_VERIFIED if radius < 1 else QuadraticStatus.NOT_FOUND
-    return QuadraticSolution(status, None, float("inf"), 0, time.perf_counter() - began)
-
-
 def slope_system(cell: object, slopes: Slopes = (0.0, 1.0)) -> SlopeSystem:
     """Differences of two runs of a cell, in float64.
 
@@ -278,7 +222,7 @@ def search_metric(system: SlopeSystem, settings: QuadraticSettings) -> Quadratic
         UnsupportedError: no solver, or a problem that is larger than the memory of this machine.
     """
     if not_finite(vars(system)):
-        return _NOTHING
+        return NOTHING
     _check_memory(sum(system.acting.shape))
     begin = time.perf_counter()
     propose = _Proposer(system, settings.diagonal)
@@ -468,24 +412,6 @@ def _cvxpy() -> Any:
     import cvxpy
 
     return cvxpy
-
-
-def _by_construction(cell: RecurrentEquilibrium) -> QuadraticSolution:
-    """The cell's own metric; with it and its multipliers kept, the smallest rate that they prove."""
-    begin = time.perf_counter()
-    with double_precision():
-        made = jax.tree.map(np.asarray, in_double_precision(cell).matrices())
-    system = slope_system(cell)
-    # Twice, because the proof in the paper adds the condition with Lambda to its own transpose.
-    multipliers = 2 * made.multipliers
-    found, failed = verified(system, made.metric, multipliers, cell.rate), 0.0
-    while found and found.rate - failed > _RATE_STEP:
-        middle = 0.5 * (found.rate + failed)
-        tried = verified(system, made.metric, multipliers, middle)
-        found, failed = (found, middle) if tried is None else (tried, failed)
-    status = QuadraticStatus.CERTIFIED if found else QuadraticStatus.NOT_VERIFIED
-    residual = found.rate - failed if found else float("inf")
-    return QuadraticSolution(status, found, residual, 0, time.perf_counter() - begin)
 
 
 def _equilibrium(cell: RecurrentEquilibrium, slopes: Slopes) -> SlopeSystem:
