@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
-from attractor.cells import Linear, RecurrentEquilibrium
+from attractor.cells import EchoState, Elman, Linear, RecurrentEquilibrium
 from attractor.program import double_precision, in_double_precision
 
 from .lmi import (
@@ -21,6 +21,8 @@ from .lmi import (
 )
 from .premises import not_finite
 
+WITH_METRICS = Elman, EchoState, Linear, RecurrentEquilibrium
+"""Exactly these classes: a subclass may have another step."""
 # The rate of a known metric is found up to this; a step is one small factorisation.
 _RATE_STEP = 1e-6
 _ABOVE = (0.1, 0.5, 0.9)

@@ -15,9 +15,6 @@ from jaxtyping import Array, Float
 from attractor.cells import (
     CellLike,
     EchoState,
-    Elman,
-    Linear,
-    RecurrentEquilibrium,
     State,
     initial_state,
     input_size,
@@ -40,7 +37,7 @@ from attractor.settings import Count, Seed, Settings, Within
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
 from ..domains.interval import hull
 from ..search import Budget, Witness, branch_and_bound, find_witness
-from .cell_metrics import cell_certificate
+from .cell_metrics import WITH_METRICS, cell_certificate
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, what_stopped
 from .invariant import InvariantBox, settle, shrink
 from .premises import checked_bound, checked_starts, not_finite
@@ -147,8 +144,8 @@ def certify(
     The ladder: (0) the published condition of its family, (1) a componentwise bound over an invariant box
     with the best weights of the maximum norm, (2) the same on the box that trajectories end up in, (3) branch
     and bound over that box, (4) for tanh, linear and equilibrium cells a linear matrix inequality. Levels 1
-    to 3 read the cell's own equations, so they work for a cell of the user's own and cannot be applied to the
-    wrong layout. If nothing proves it, two trajectories that do not meet are looked for.
+    to 3 read the cell's own equations, so they hold for a user's cell in whatever layout. If nothing proves
+    it, two trajectories that do not meet are looked for.
 
     Args:
         cell: any cell; it is analysed in float64.
@@ -358,7 +355,7 @@ def _branched(climb: _Climb) -> None:
 
 def _quadratic(climb: _Climb) -> None:
     """Level 4: a quadratic metric, for exactly the classes whose equations it is derived for."""
-    if type(climb.cell) not in (Elman, EchoState, Linear, RecurrentEquilibrium):
+    if type(climb.cell) not in WITH_METRICS:
         return
     began = time.monotonic()
     try:
