@@ -23,6 +23,8 @@ from .premises import not_finite
 
 WITH_METRICS = Elman, EchoState, Linear, RecurrentEquilibrium
 """Exactly these classes: a subclass may have another step."""
+AT_HAND = Linear, RecurrentEquilibrium
+"""Those of them whose metric is not searched."""
 # The rate of a known metric is found up to this; a step is one small factorisation.
 _RATE_STEP = 1e-6
 _ABOVE = (0.1, 0.5, 0.9)

@@ -37,7 +37,7 @@ from attractor.settings import Count, Seed, Settings, Within
 from ..domains import Box, Interval, StepBounds, step_bounds, unit_box
 from ..domains.interval import hull
 from ..search import Budget, Witness, branch_and_bound, find_witness
-from .cell_metrics import WITH_METRICS, cell_certificate
+from .cell_metrics import AT_HAND, WITH_METRICS, cell_certificate
 from .certificate import Attempt, Certificate, StabilityResult, Verdict, what_stopped
 from .invariant import InvariantBox, settle, shrink
 from .premises import checked_bound, checked_starts, not_finite
@@ -263,9 +263,9 @@ def _climb(climb: _Climb) -> StabilityResult:
 
 
 def _order(climb: _Climb) -> tuple[int, ...]:
-    """The rungs in order; an equilibrium network brings its own metric, so that comes first."""
+    """The rungs in order; a metric for which nothing is searched comes first."""
     levels = climb.settings.levels
-    if type(climb.cell) is RecurrentEquilibrium and 4 in levels:
+    if type(climb.cell) in AT_HAND and 4 in levels:
         return (4, *(level for level in levels if level != 4))
     return levels
 
