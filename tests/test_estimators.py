@@ -465,7 +465,7 @@ def test_a_fitted_estimator_says_what_it_learned(fitted, identified):
     assert any(
         "cross-entropy" in line and "of the validation cases" in line for line in repr(fitted).splitlines()
     )
-    assert "training cases" in repr(fitted).splitlines()[1]
+    assert "24 cases learned from" in repr(fitted).splitlines()[1]
     assert str(fitted.classes_[0]) in repr(fitted).splitlines()[1]
 
 
