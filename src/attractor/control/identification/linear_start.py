@@ -166,7 +166,7 @@ class _Search:
             models = self.of_order(order, outputs, learned, clean, smaller)
             smaller = models[0] if models else smaller
             for model in models:
-                found = self.judged(with_drift(model, late, drift) if drift else model)
+                found = self.judged(model, drift)
                 if found is not None and (best is None or found.error * _AS_GOOD < best.error):
                     best = found
         return best
@@ -190,11 +190,12 @@ class _Search:
         except np.linalg.LinAlgError:
             return []
 
-    def judged(self, model: OutputError) -> LinearStart | None:
-        """The model with balanced states and its error; None where it cannot be run."""
-        found = None
+    def judged(self, model: OutputError, drift: float) -> LinearStart | None:
+        """The model with balanced states and its error, beside a drift; None where it cannot be run."""
+        found, late = None, self.late()
         with suppress(np.linalg.LinAlgError), np.errstate(all="ignore"):
-            found = _balanced(model, self.late(), self.start, self.delays)
+            own = with_drift(model, late, drift) if drift else model
+            found = _balanced(own, late, self.start, self.delays)
         if found is None:
             return None
         squares = [_error(found, side, self.start) ** 2 for side in (self.training, self.validation)]
