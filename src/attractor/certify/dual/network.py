@@ -1,0 +1,99 @@
+"""A network as bounds see it: affine functions of what came before, and nonlinear functions of them.
+
+    z_j = sum_i L_ji v_i + b_j,    v_j = h_j(z_j),    v_0 = x,    y = sum_i L_i v_i + b.
+
+This is the normal form of a program whose array operations have become vectors: additions, products with
+constants, moves and sums are folded into the affine maps, so that what is left are the nonlinear functions,
+each with its exact affine arguments. It is plain NumPy: a certificate holds it, a checker reads it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from .functions import FUNCTIONS
+from .linear_maps import LinearMap
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """sum_i L_i v_i + b.
+
+    Args:
+        terms: linear maps by the number of the value that they read; 0 is the input of the network, j the
+            result of its j-th node.
+        bias: b, shape (size,).
+    """
+
+    terms: Mapping[int, LinearMap]
+    bias: Float[np.ndarray, " size"]
+
+    def of(self, values: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Its values where all that it reads is known, a batch of rows each."""
+        total = self.bias
+        for source, one in self.terms.items():
+            total = one.apply(_known(values[source])) + total
+        return total
+
+    @cached_property
+    def terms_per_entry(self) -> int:
+        """Roundings of one entry, forward and backward."""
+        return sum(one.terms for one in self.terms.values()) + 2
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """v = h(z), entry by entry, for one function and one or two affine arguments.
+
+    Args:
+        function: name in `attractor.certify.dual.functions.FUNCTIONS`.
+        arguments: affine functions of earlier values, all of one size.
+        parameters: of the function.
+        what: where it comes from, for messages.
+    """
+
+    function: str
+    arguments: tuple[Affine, ...]
+    parameters: tuple[float, ...] = ()
+    what: str = field(default="", compare=False)
+
+    @property
+    def size(self) -> int:
+        """Entries of its result."""
+        return len(self.arguments[0].bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The normal form.
+
+    Args:
+        inputs: length of x.
+        nodes: in order; node k makes value k + 1.
+        output: y.
+    """
+
+    inputs: int
+    nodes: tuple[Node, ...]
+    output: Affine
+
+    def evaluate(self, inputs: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows outputs"]:
+        """y for a batch of inputs."""
+        return self.output.of(self.values(inputs))
+
+    def values(self, inputs: Float[np.ndarray, "rows inputs"]) -> list[np.ndarray]:
+        """x and the results of all nodes."""
+        known: list[np.ndarray] = [inputs]
+        for node in self.nodes:
+            arguments = [one.of(known) for one in node.arguments]
+            known.append(FUNCTIONS[node.function].value(*arguments, *node.parameters))
+        return known
+
+
+def _known(values: np.ndarray | None) -> np.ndarray:
+    if values is None:
+        raise LookupError("a value is read before it is made")
+    return values
