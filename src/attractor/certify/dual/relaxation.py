@@ -234,7 +234,7 @@ def walk(
     coefficients = dict(wanted)
     total = np.zeros((len(low), 1)) + constant
     with np.errstate(invalid="ignore", over="ignore"):
-        for index in range(len(region.network.nodes) - 1, -1, -1):
+        for index in range(len(lines) - 1, -1, -1):
             own, here = coefficients.pop(index + 1, None), lines[index]
             if own is None or here is None:
                 continue
