@@ -66,6 +66,10 @@ class Function(ABC):
     def points(self, slopes: Slopes, boxes: Boxes, *parameters: float) -> list[tuple[Point, np.ndarray | None]]:
         """Points in the box among which the extremes of h(z) - s z are, with the error of their slope."""
 
+    @abstractmethod
+    def gradient(self, *arguments: np.ndarray) -> Point:
+        """Slopes at a point, one side of a kink; parameters of the function come behind its arguments."""
+
     def extreme(self, sign: int, slopes: Slopes, boxes: Boxes, *parameters: float) -> Extreme:
         """top (sign 1) or bottom (sign -1) for slopes of any shape that the box broadcasts to."""
         best: np.ndarray | None = None
@@ -108,6 +112,10 @@ class Rectifier(Function):
         """See the class."""
         return np.maximum(z, 0.0)
 
+    def gradient(self, z: np.ndarray) -> Point:
+        """Zero at the kink."""
+        return ((z > 0).astype(float),)
+
     def range(self, boxes: Boxes) -> Box:
         """Exact."""
         return np.maximum(boxes[0][0], 0.0), np.maximum(boxes[0][1], 0.0)
@@ -131,6 +139,10 @@ class Clip(Function):
     def value(self, z: np.ndarray, least: float, most: float) -> np.ndarray:
         """See the class."""
         return np.clip(z, least, most)
+
+    def gradient(self, z: np.ndarray, least: float, most: float) -> Point:
+        """Zero at the kinks."""
+        return (((z > least) & (z < most)).astype(float),)
 
     def range(self, boxes: Boxes, least: float, most: float) -> Box:
         """Exact."""
@@ -160,6 +172,10 @@ class Jump(Function):
     def value(self, z: np.ndarray) -> np.ndarray:
         """See the class."""
         return (z >= 0.0 if self.closed else z > 0.0).astype(float)
+
+    def gradient(self, z: np.ndarray) -> Point:
+        """None."""
+        return (np.zeros_like(z),)
 
     def range(self, boxes: Boxes) -> Box:
         """Decided where zero is outside."""
@@ -196,6 +212,10 @@ class IsZero(Function):
     def value(self, z: np.ndarray) -> np.ndarray:
         """See the class."""
         return (z == 0.0).astype(float)
+
+    def gradient(self, z: np.ndarray) -> Point:
+        """None."""
+        return (np.zeros_like(z),)
 
     def range(self, boxes: Boxes) -> Box:
         """Decided where zero is outside, or where the box is zero."""
@@ -253,6 +273,11 @@ class Smooth(Function):
         """See the class."""
         with np.errstate(all="ignore"):
             return self.function(z, *parameters)
+
+    def gradient(self, z: np.ndarray, *parameters: float) -> Point:
+        """The derivative."""
+        with np.errstate(all="ignore"):
+            return (self.derivative(z, *parameters),)
 
     def range(self, boxes: Boxes, *parameters: float) -> Box:
         """From the extremes of h - 0 z, outward and inside what h can reach at all."""
@@ -449,6 +474,10 @@ class Product(Function):
         with np.errstate(all="ignore"):
             return x * y
 
+    def gradient(self, x: np.ndarray, y: np.ndarray) -> Point:
+        """Each factor for the other."""
+        return y, x
+
     def range(self, boxes: Boxes) -> Box:
         """At corners."""
         corners = [self.value(*point) for point, _ in self.points((), boxes)]
@@ -472,6 +501,10 @@ class GatedProduct(Function):
     def value(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """See the class."""
         return special.expit(x) * y
+
+    def gradient(self, x: np.ndarray, y: np.ndarray) -> Point:
+        """Of the gate times y, and the gate."""
+        return _logistic_slope(x) * y, special.expit(x)
 
     def range(self, boxes: Boxes) -> Box:
         """At corners: it is monotone in both."""

@@ -92,6 +92,29 @@ class Network:
             known.append(FUNCTIONS[node.function].value(*arguments, *node.parameters))
         return known
 
+    def gradient(
+        self, inputs: Float[np.ndarray, "rows inputs"], rows: Float[np.ndarray, "rows outputs"]
+    ) -> Float[np.ndarray, "rows inputs"]:
+        """Derivative of sum_k rows_k y_k at every input."""
+        known = self.values(inputs)
+        wanted: dict[int, np.ndarray] = {}
+        _pass_back(self.output, rows, wanted)
+        for index in range(len(self.nodes) - 1, -1, -1):
+            own, node = wanted.pop(index + 1, None), self.nodes[index]
+            if own is None:
+                continue
+            arguments = [one.of(known) for one in node.arguments]
+            slopes = FUNCTIONS[node.function].gradient(*arguments, *node.parameters)
+            for argument, slope in zip(node.arguments, slopes, strict=True):
+                _pass_back(argument, own * slope, wanted)
+        return wanted.get(0, np.zeros_like(inputs))
+
+
+def _pass_back(one: Affine, rows: np.ndarray, wanted: dict[int, np.ndarray]) -> None:
+    for source, part in one.terms.items():
+        more = part.transposed(rows)
+        wanted[source] = wanted[source] + more if source in wanted else more
+
 
 def _known(values: np.ndarray | None) -> np.ndarray:
     if values is None:
