@@ -1,0 +1,157 @@
+"""Prove that quantities are never above zero on a box of inputs, or show the input that makes one so.
+
+A proof is about the function in exact arithmetic on the weights it is traced with, in float64. A violation is
+an input that was put through the function itself, in float64 and in float32.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from attractor.errors import InputDataError, ShapeError
+from attractor.program import double_precision, single_precision, trace
+from attractor.shown import Shown, counted
+
+from ..dual.linear_maps import Selection, composed
+from ..dual.lowering import network_of
+from ..dual.network import Affine, Network
+from ..dual.search import Found, Search, of_clauses, search
+
+# `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array.
+Excess = Callable[[Array], Array]
+
+
+class Answer(Enum):
+    """The three answers; the value is the text that users see."""
+
+    HOLDS = "the property holds for every input of the set"
+    VIOLATED = "the property is violated by an input of the set"
+    OPEN = "not decided"
+
+
+@dataclass(frozen=True, eq=False)
+class Proof(Shown):
+    """What is known of the largest excess on a box of inputs.
+
+    Args:
+        answer: whether it is at most zero everywhere.
+        upper: no excess on the box is larger; proved.
+        attained: the largest that was met at an input, in float64.
+        witness: the input that violates the property; None where none was found.
+        excess: at the witness, in float64 and in float32; empty without one.
+        pieces: pieces of the box bounded.
+        seconds: how long it took.
+    """
+
+    answer: Answer
+    upper: float
+    attained: float
+    witness: Float[np.ndarray, "*shape"] | None
+    excess: tuple[float, ...]
+    pieces: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """The answer first, then the numbers behind it."""
+        lines = [self.answer.value]
+        if self.answer is Answer.OPEN:
+            lines[0] += f": the largest excess lies between {self.attained:.6g} and {self.upper:.6g}"
+        elif self.answer is Answer.HOLDS:
+            lines.append(f"largest excess: at most {self.upper:.6g} (proved), {self.attained:.6g} was met")
+        else:
+            lines.append(f"excess there: {self.excess[0]:.6g} in float64, {self.excess[1]:.6g} in float32")
+        lines.append(f"{counted(self.pieces, 'piece')} of the set bounded in {self.seconds:.2g} s")
+        return "\n".join(lines)
+
+
+def prove(excess: Excess, low: ArrayLike, high: ArrayLike, *, seconds: float = 60.0, seed: int = 0) -> Proof:
+    """Decide whether quantities are at most zero for all inputs between two arrays.
+
+    Linear relaxations of the function's own program bound every quantity; where that does not decide, the box
+    is halved, and halved again. An attack by samples and gradients looks for a violation all the while.
+
+    Args:
+        excess: any function of one array that JAX can trace; what it returns must never be above zero. For
+            "the output stays below 8.5" return `output - 8.5`.
+        low: least inputs, of the shape that the function takes.
+        high: largest ones.
+        seconds: when to stop; what is known by then is returned.
+        seed: of the attack.
+
+    Raises:
+        InputDataError: ends that are no finite numbers, or a lower end above the upper one.
+        ShapeError: ends of different shapes, or a function without results.
+        UnsupportedError: the function uses an operation that bounds have no rule for; it is named.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(prove(lambda x: jnp.tanh(x[0]) * x[1] - 0.8, [-1.0, -1.0], [1.0, 1.0]).answer.value)
+        the property holds for every input of the set
+    """
+    lows, highs = _box(low, high)
+    with double_precision():
+        program = trace(excess, jnp.asarray(lows))
+        network = network_of(program)
+    count = len(network.output.bias)
+    if not count:
+        raise ShapeError("the function returns nothing that could be above zero; return at least one number")
+    negative = Network(network.inputs, network.nodes, _negative(network.output))
+    clauses = of_clauses([[index] for index in range(count)], count, [True] * count)
+    found = search(
+        negative,
+        lows.ravel(),
+        highs.ravel(),
+        clauses,
+        seconds=seconds,
+        check=lambda flat: _largest(excess, flat.reshape(lows.shape)) > 0,
+        seed=seed,
+    )
+    return _proof(found, excess, lows.shape)
+
+
+def _box(low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    lows, highs = (np.asarray(end, np.float64) for end in (low, high))
+    if lows.shape != highs.shape:
+        raise ShapeError(f"the lower end of the inputs has shape {lows.shape}, the upper one {highs.shape}")
+    if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
+        raise InputDataError("the ends of the inputs hold what is no finite number; give every input a range")
+    if (lows > highs).any():
+        where = tuple(int(index) for index in np.argwhere(lows > highs)[0])
+        raise InputDataError(
+            f"input {where} has the range {lows[where]:g} to {highs[where]:g}: its lower end is the larger one"
+        )
+    return lows, highs
+
+
+def _negative(one: Affine) -> Affine:
+    size = len(one.bias)
+    turned = Selection(np.arange(size), -np.ones(size), size)
+    return Affine({source: composed(turned, part) for source, part in one.terms.items()}, -one.bias)
+
+
+def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
+    """The largest excess at an input, by the function itself."""
+    with double_precision() if double else single_precision():
+        values = jax.jit(partial(_flat, excess))(jnp.asarray(inputs))
+        return float(np.max(np.asarray(values, np.float64), initial=-np.inf))
+
+
+def _flat(excess: Excess, inputs: Array) -> Array:
+    return jnp.ravel(excess(inputs))
+
+
+def _proof(found: Search, excess: Excess, shape: tuple[int, ...]) -> Proof:
+    answers = {Found.ABSENT: Answer.HOLDS, Found.PRESENT: Answer.VIOLATED, Found.OPEN: Answer.OPEN}
+    witness, values = None, ()
+    if found.point is not None:
+        witness = found.point.reshape(shape)
+        values = tuple(_largest(excess, witness, double=double) for double in (True, False))
+    attained = max([-found.attained, *values[:1]])
+    return Proof(answers[found.found], -found.lower, attained, witness, values, found.pieces, found.seconds)
