@@ -7,6 +7,7 @@ transposed (a -> L' a), which is all that a backward bound asks of them.
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -88,8 +89,8 @@ class Selection:
         return int(np.bincount(self.columns, minlength=1).max()) if len(self.columns) else 1
 
     @cached_property
-    def _sparse(self) -> sparse.csr_array:
-        return sparse_of(self)
+    def _turned(self) -> sparse.csr_array:
+        return sparse_of(self).T.tocsr()
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """L x for every row x of a batch."""
@@ -105,7 +106,7 @@ class Selection:
             result = np.zeros((*rows.shape[:-1], self.size), rows.dtype)
             result[..., self.columns] = scaled
             return result
-        return _times_sparse(rows, self._sparse.T)
+        return _times_sparse(rows, self._turned)
 
     @cached_property
     def _once(self) -> bool:
@@ -136,7 +137,7 @@ class Sparse:
     @property
     def shape(self) -> tuple[int, int]:
         """Lengths of the result and of the operand."""
-        return self.matrix.shape
+        return _shape(self.matrix)
 
     @cached_property
     def terms(self) -> int:
@@ -169,9 +170,14 @@ class Sparse:
 LinearMap: TypeAlias = Dense | Selection | Sparse
 
 
+def _shape(matrix: sparse.csr_array) -> tuple[int, int]:
+    rows, columns = matrix.shape or (0, 0)
+    return int(rows), int(columns)
+
+
 def _times_sparse(rows: np.ndarray, matrix: sparse.csr_array) -> np.ndarray:
     flat = rows.reshape(-1, rows.shape[-1])
-    return (matrix @ flat.T).T.reshape(*rows.shape[:-1], matrix.shape[0])
+    return (matrix @ flat.T).T.reshape(*rows.shape[:-1], _shape(matrix)[0])
 
 
 def identity(size: int) -> Selection:
@@ -204,7 +210,7 @@ def composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
         return Dense(sparse_of(inner).T.dot(outer.matrix.T).T)
     if isinstance(inner, Dense):
         return Dense(outer.matrix @ inner.matrix)
-    return _lightest(outer.matrix @ sparse_of(inner))
+    return lightest(outer.matrix @ sparse_of(inner))
 
 
 def _selected(outer: Selection, inner: LinearMap) -> LinearMap:
@@ -213,7 +219,7 @@ def _selected(outer: Selection, inner: LinearMap) -> LinearMap:
         return Selection(inner.columns[outer.columns], factors, inner.size)
     if isinstance(inner, Dense):
         return Dense(inner.matrix[outer.columns] * outer.factors[:, None])
-    return _lightest(sparse_of(outer) @ inner.matrix)
+    return lightest(sparse_of(outer) @ inner.matrix)
 
 
 def summed(one: LinearMap, other: LinearMap) -> LinearMap:
@@ -223,10 +229,11 @@ def summed(one: LinearMap, other: LinearMap) -> LinearMap:
             return Selection(one.columns, one.factors + other.factors, one.size)
     if isinstance(one, Dense) or isinstance(other, Dense):
         return Dense(dense_of(one) + dense_of(other))
-    return _lightest(sparse_of(one) + sparse_of(other))
+    return lightest(sparse_of(one) + sparse_of(other))
 
 
-def _lightest(matrix: sparse.csr_array) -> LinearMap:
+def lightest(matrix: sparse.csr_array) -> LinearMap:
+    """A sparse matrix as the kind of map that is cheapest."""
     matrix = sparse.csr_array(matrix)
-    full = matrix.nnz > _DENSE * max(matrix.shape[0] * matrix.shape[1], 1)
+    full = matrix.nnz > _DENSE * max(prod(_shape(matrix)), 1)
     return Dense(matrix.toarray()) if full else Sparse(matrix)

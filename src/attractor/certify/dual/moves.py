@@ -10,6 +10,7 @@ from jax.extend.core import JaxprEqn
 
 from attractor.errors import UnsupportedError
 from attractor.program import location
+from attractor.program.walk import aval
 
 
 def moved(equation: JaxprEqn, operands: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -42,7 +43,7 @@ def _split(equation: JaxprEqn, array: np.ndarray) -> list[np.ndarray]:
 
 
 def _result_shape(equation: JaxprEqn, array: np.ndarray) -> np.ndarray:
-    return array.reshape(equation.outvars[0].aval.shape)
+    return array.reshape(aval(equation.outvars[0]).shape)
 
 
 def _pad(equation: JaxprEqn, array: np.ndarray, filler: np.ndarray) -> np.ndarray:
@@ -65,7 +66,8 @@ def _pad(equation: JaxprEqn, array: np.ndarray, filler: np.ndarray) -> np.ndarra
 def _dynamic_slice(equation: JaxprEqn, array: np.ndarray, *begins: np.ndarray) -> np.ndarray:
     sizes = equation.params["slice_sizes"]
     ends = [
-        int(np.clip(begin, 0, whole - size)) for begin, whole, size in zip(begins, array.shape, sizes, strict=True)
+        int(np.clip(begin, 0, whole - size))
+        for begin, whole, size in zip(begins, array.shape, sizes, strict=True)
     ]
     return array[tuple(slice(begin, begin + size) for begin, size in zip(ends, sizes, strict=True))]
 

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from .function import Function
 from .functions import FUNCTIONS
 from .linear_maps import LinearMap
 
@@ -38,6 +39,12 @@ class Affine:
             total = one.apply(_known(values[source])) + total
         return total
 
+    @property
+    def finite(self) -> bool:
+        """Whether all of its numbers are finite."""
+        parts = [one.magnitude.apply(np.ones(one.shape[1])) for one in self.terms.values()]
+        return all(bool(np.isfinite(part).all()) for part in [self.bias, *parts])
+
     @cached_property
     def terms_per_entry(self) -> int:
         """Roundings of one entry, forward and backward."""
@@ -60,6 +67,11 @@ class Node:
     parameters: tuple[float, ...] = ()
     what: str = field(default="", compare=False)
 
+    @cached_property
+    def rule(self) -> Function:
+        """What is known of h."""
+        return FUNCTIONS[self.function](*self.parameters)
+
     @property
     def size(self) -> int:
         """Entries of its result."""
@@ -80,18 +92,29 @@ class Network:
     nodes: tuple[Node, ...]
     output: Affine
 
+    @property
+    def undefined(self) -> str | None:
+        """Where a weight or constant is no finite number; None if all are."""
+        for node in self.nodes:
+            if not all(one.finite for one in node.arguments):
+                return node.what or node.function
+        return None if self.output.finite else "the output"
+
+    @np.errstate(all="ignore")
     def evaluate(self, inputs: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows outputs"]:
-        """y for a batch of inputs."""
+        """The output for a batch of inputs."""
         return self.output.of(self.values(inputs))
 
+    @np.errstate(all="ignore")
     def values(self, inputs: Float[np.ndarray, "rows inputs"]) -> list[np.ndarray]:
-        """x and the results of all nodes."""
+        """The input and the results of all nodes."""
         known: list[np.ndarray] = [inputs]
         for node in self.nodes:
             arguments = [one.of(known) for one in node.arguments]
-            known.append(FUNCTIONS[node.function].value(*arguments, *node.parameters))
+            known.append(node.rule.value(tuple(arguments)))
         return known
 
+    @np.errstate(all="ignore")
     def gradient(
         self, inputs: Float[np.ndarray, "rows inputs"], rows: Float[np.ndarray, "rows outputs"]
     ) -> Float[np.ndarray, "rows inputs"]:
@@ -104,7 +127,7 @@ class Network:
             if own is None:
                 continue
             arguments = [one.of(known) for one in node.arguments]
-            slopes = FUNCTIONS[node.function].gradient(*arguments, *node.parameters)
+            slopes = node.rule.gradient(tuple(arguments))
             for argument, slope in zip(node.arguments, slopes, strict=True):
                 _pass_back(argument, own * slope, wanted)
         return wanted.get(0, np.zeros_like(inputs))

@@ -26,10 +26,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from .functions import FUNCTIONS, Box, Boxes, Extreme, Point, Slopes
+from .function import Box, Boxes, Extreme, Point, Slopes
 from .network import Affine, Network, Node
 
 _UNIT = 2.0**-52
+
+# Bounds that do not exist are infinite, and what is computed from them may be no number: it bounds nothing.
+_quiet = np.errstate(all="ignore")
 
 # For every node the boxes of its arguments, a row a piece.
 NodeBoxes: TypeAlias = list[Boxes]
@@ -107,6 +110,7 @@ class Magnitudes(NamedTuple):
     output: np.ndarray
 
 
+@_quiet
 def _magnitudes(region: Region) -> Magnitudes:
     values = [np.maximum(np.abs(region.low), np.abs(region.high))]
     sums = []
@@ -116,7 +120,7 @@ def _magnitudes(region: Region) -> Magnitudes:
         boxes = tuple(
             _interval(one, lows, highs, size) for one, size in zip(node.arguments, sums[-1], strict=True)
         )
-        low, high = FUNCTIONS[node.function].range(boxes, *node.parameters)
+        low, high = node.rule.range(boxes)
         lows.append(low)
         highs.append(high)
         values.append(np.maximum(np.abs(low), np.abs(high)))
@@ -131,9 +135,7 @@ def _reach(one: Affine, values: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(np.isnan(total), np.inf, total * (1 + 1e-9))
 
 
-def _interval(
-    one: Affine, lows: Sequence[np.ndarray], highs: Sequence[np.ndarray], reach: np.ndarray
-) -> Box:
+def _interval(one: Affine, lows: Sequence[np.ndarray], highs: Sequence[np.ndarray], reach: np.ndarray) -> Box:
     """Range of an affine function of boxes, outward."""
     middle, radius = one.bias, np.zeros_like(one.bias)
     with np.errstate(invalid="ignore"):
@@ -146,9 +148,8 @@ def _interval(
     return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
 
 
-def intervals(
-    region: Region, low: np.ndarray, high: np.ndarray, known: NodeBoxes | None = None
-) -> NodeBoxes:
+@_quiet
+def intervals(region: Region, low: np.ndarray, high: np.ndarray, known: NodeBoxes | None = None) -> NodeBoxes:
     """Boxes of the arguments of all nodes on pieces of the region, one a row.
 
     Args:
@@ -161,10 +162,12 @@ def intervals(
     found: NodeBoxes = []
     for index, node in enumerate(region.network.nodes):
         sums = region.magnitudes.sums[index]
-        boxes = tuple(_interval(one, lows, highs, size) for one, size in zip(node.arguments, sums, strict=True))
+        boxes = tuple(
+            _interval(one, lows, highs, size) for one, size in zip(node.arguments, sums, strict=True)
+        )
         boxes = boxes if known is None else _both(boxes, known[index])
         found.append(boxes)
-        ends = FUNCTIONS[node.function].range(boxes, *node.parameters)
+        ends = node.rule.range(boxes)
         lows.append(ends[0])
         highs.append(ends[1])
     return found
@@ -177,6 +180,7 @@ def _both(boxes: Boxes, others: Boxes) -> Boxes:
     )
 
 
+@_quiet
 def lines_of(region: Region, index: int, boxes: Boxes, slopes: tuple[Slopes, Slopes] | None = None) -> Lines:
     """Both sides of the relaxation of a node on boxes of its arguments.
 
@@ -187,11 +191,10 @@ def lines_of(region: Region, index: int, boxes: Boxes, slopes: tuple[Slopes, Slo
         slopes: of the upper and of the lower side; None for good ones.
     """
     node = region.network.nodes[index]
-    function = FUNCTIONS[node.function]
-    chosen = function.slopes(boxes, *node.parameters) if slopes is None else slopes
+    chosen = node.rule.slopes(boxes) if slopes is None else slopes
     sides = []
     for sign, own in zip((1, -1), chosen, strict=True):
-        found = function.extreme(sign, own, boxes, *node.parameters)
+        found = node.rule.extreme(sign, own, boxes)
         sides.append(_outward(region, index, sign, own, found))
     return Lines(*sides)
 
@@ -210,9 +213,10 @@ def _outward(region: Region, index: int, sign: int, slopes: Slopes, found: Extre
 def _units(node: Node) -> float:
     """Relative rounding of all that a walk does at a node, of its coefficients and of its extreme."""
     terms = sum(one.terms_per_entry for one in node.arguments)
-    return 2 * _UNIT * (terms + 2 * FUNCTIONS[node.function].units + 16)
+    return 2 * _UNIT * (terms + 2 * node.rule.units + 16)
 
 
+@_quiet
 def walk(
     region: Region,
     low: np.ndarray,
@@ -280,6 +284,7 @@ def _dot(coefficients: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(coefficients == 0, 0.0, coefficients * values[:, None]).sum(axis=-1)
 
 
+@_quiet
 def wanted_of(region: Region, one: Affine, rows: np.ndarray) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """The start of a walk for sum_k rows_k y_k of an affine function y, with its constant, outward.
 
@@ -293,6 +298,7 @@ def wanted_of(region: Region, one: Affine, rows: np.ndarray) -> tuple[dict[int, 
     return wanted, rows @ one.bias + 2 * _UNIT * (one.terms_per_entry + rows.shape[1] + 8) * reach
 
 
+@_quiet
 def tightened(
     region: Region, low: np.ndarray, high: np.ndarray, known: NodeBoxes | None = None
 ) -> tuple[NodeBoxes, list[Lines | None]]:
@@ -309,7 +315,7 @@ def tightened(
     for index, node in enumerate(region.network.nodes):
         if index and any(set(one.terms) - {0} for one in node.arguments):
             better = tuple(
-                _walked_box(region, low, high, one, box, lines, node)
+                _walked_box(region, low, high, one, box, lines)
                 for one, box in zip(node.arguments, boxes[index], strict=True)
             )
             boxes[index] = better
@@ -328,10 +334,9 @@ def _walked_box(
     one: Affine,
     box: Box,
     lines: Sequence[Lines | None],
-    node: Node,
 ) -> Box:
     """The box of an argument, by walks back from those of its entries that are worth it."""
-    entries = np.flatnonzero(_open(node, box))
+    entries = np.flatnonzero(_open(region.network.nodes[len(lines)], box))
     if not len(entries):
         return box
     least, most = box[0].copy(), box[1].copy()
@@ -353,5 +358,5 @@ def _open(node: Node, box: Box) -> np.ndarray:
     """Entries of which a better box would better the relaxation, in some piece."""
     low, high = box
     if node.function == "relu":
-        return ((low < 0) & (high > 0)).any(axis=0)
-    return (high > low).any(axis=0)
+        return np.asarray(((low < 0) & (high > 0)).any(axis=0))
+    return np.asarray((high > low).any(axis=0))

@@ -45,12 +45,12 @@ class Clauses:
     def met(self, values: Float[np.ndarray, "rows conditions"]) -> Bool[np.ndarray, "rows clauses"]:
         """Whether all conditions of a clause hold at a row of values; what is no number meets none."""
         holds = np.where(self.strict, values < 0, values <= 0)
-        return (holds[:, None] | ~self.members).all(axis=-1)
+        return np.asarray((holds[:, None] | ~self.members).all(axis=-1))
 
     def refuted(self, lower: Float[np.ndarray, "rows conditions"]) -> Bool[np.ndarray, "rows clauses"]:
         """Whether lower bounds exclude some condition of a clause."""
         fails = np.where(self.strict, lower >= 0, lower > 0)
-        return (fails[:, None] & self.members).any(axis=-1)
+        return np.asarray((fails[:, None] & self.members).any(axis=-1))
 
     def worst(self, values: Float[np.ndarray, "rows conditions"]) -> Float[np.ndarray, "rows clauses"]:
         """The largest value among the conditions of every clause."""
@@ -128,13 +128,13 @@ class _Attack:
         return False
 
 
-def search(
+def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
     network: Network,
     low: Float[np.ndarray, " inputs"],
     high: Float[np.ndarray, " inputs"],
     clauses: Clauses,
     *,
-    seconds: float = 60.0,
+    seconds: float | int = 60,
     check: Check = lambda _: True,
     tell: Tell = lambda _: None,
     seed: int = 0,
@@ -176,7 +176,12 @@ def _branched(
     start = np.ones((1, len(clauses.members)), bool)
     left = _Pieces(region.low[None], region.high[None], start, np.full(1, -np.inf), region.root)
     done, told, proved = 0, time.monotonic(), np.inf
-    batch = max(min(_PIECES, _NUMBERS // max(region.network.inputs, *map(_size, region.network.nodes), 1)), 1)
+    batch = max(
+        min(
+            _PIECES, _NUMBERS // max(region.network.inputs, *(node.size for node in region.network.nodes), 1)
+        ),
+        1,
+    )
     while len(left):
         if time.monotonic() > deadline:
             return ended(Found.OPEN, min(proved, float(left.bound.min())), done, len(left))
@@ -193,12 +198,11 @@ def _branched(
         left = _joined(left, halves)
         if time.monotonic() > told + 1.0 and len(left):
             told = time.monotonic()
-            tell(f"{done} pieces bounded, {len(left)} left, between {left.bound.min():.4g} and {attack.best:.4g}")
+            tell(
+                f"{done} pieces bounded, {len(left)} left, "
+                f"between {left.bound.min():.4g} and {attack.best:.4g}"
+            )
     return ended(Found.ABSENT, proved, done, 0)
-
-
-def _size(node: object) -> int:
-    return node.size  # type: ignore[attr-defined]
 
 
 def _bounded(
@@ -225,7 +229,7 @@ def _bounded(
     width = now.high - now.low
     reach = np.abs(coefficients).max(axis=-1, keepdims=True)
     axes = np.argmax((np.abs(coefficients) + 1e-3 * reach + 1e-300) * width, axis=-1)
-    return now.open.any(axis=-1), corners, axes, bound
+    return np.asarray(now.open.any(axis=-1)), corners, axes, bound
 
 
 def _condition_to_mend(clauses: Clauses, lower: np.ndarray, still: np.ndarray) -> np.ndarray:
@@ -260,14 +264,18 @@ def _halved(now: _Pieces, axes: np.ndarray) -> _Pieces:
 def _joined(one: _Pieces, other: _Pieces) -> _Pieces:
     boxes = [
         tuple(
-            (np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]])) for a, b in zip(left, right, strict=True)
+            (np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]]))
+            for a, b in zip(left, right, strict=True)
         )
         for left, right in zip(one.boxes, other.boxes, strict=True)
     ]
-    parts = (
-        np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("low", "high", "open", "bound")
+    return _Pieces(
+        np.concatenate([one.low, other.low]),
+        np.concatenate([one.high, other.high]),
+        np.concatenate([one.open, other.open]),
+        np.concatenate([one.bound, other.bound]),
+        boxes,
     )
-    return _Pieces(*parts, boxes)
 
 
 def _attacked(
@@ -278,7 +286,8 @@ def _attacked(
     if attack.tried(sampled):
         return True
     for count, steps in ((32, 30), (32, 100)):
-        starts = np.concatenate([_samples(low, high, generator, count), attack.near[None]])  # type: ignore[index]
+        starts = _samples(low, high, generator, count)
+        starts = starts if attack.near is None else np.concatenate([starts, attack.near[None]])
         if time.monotonic() > deadline or _descended(attack, low, high, starts, steps, 0.1):
             return attack.point is not None
     return False
@@ -310,7 +319,9 @@ def _descended(
     return False
 
 
-def of_clauses(members: Sequence[Sequence[int]], conditions: int, strict: Sequence[bool] | None = None) -> Clauses:
+def of_clauses(
+    members: Sequence[Sequence[int]], conditions: int, strict: Sequence[bool] | None = None
+) -> Clauses:
     """Clauses by the numbers of their conditions.
 
     Args:

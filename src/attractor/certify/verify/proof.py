@@ -1,7 +1,8 @@
 """Prove that quantities are never above zero on a box of inputs, or show the input that makes one so.
 
-A proof is about the function in exact arithmetic on the weights it is traced with, in float64. A violation is
-an input that was put through the function itself, in float64 and in float32.
+A proof is about the function in exact arithmetic on the numbers that it is written with: its weights as they
+are, its constants in float64 (in float32 where a step of it keeps to that type). A violation is an input that
+was put through the function itself, in float64 where it takes that, and in float32.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
-from attractor.errors import InputDataError, ShapeError
+from attractor.errors import CellError, InputDataError, ShapeError
 from attractor.program import double_precision, single_precision, trace
 from attractor.shown import Shown, counted
 
@@ -71,7 +72,9 @@ class Proof(Shown):
         return "\n".join(lines)
 
 
-def prove(excess: Excess, low: ArrayLike, high: ArrayLike, *, seconds: float = 60.0, seed: int = 0) -> Proof:
+def prove(
+    excess: Excess, low: ArrayLike, high: ArrayLike, *, seconds: float | int = 60, seed: int = 0
+) -> Proof:
     """Decide whether quantities are at most zero for all inputs between two arrays.
 
     Linear relaxations of the function's own program bound every quantity; where that does not decide, the box
@@ -86,7 +89,7 @@ def prove(excess: Excess, low: ArrayLike, high: ArrayLike, *, seconds: float = 6
         seed: of the attack.
 
     Raises:
-        InputDataError: ends that are no finite numbers, or a lower end above the upper one.
+        InputDataError: ends or weights that are no finite numbers, or a lower end above the upper one.
         ShapeError: ends of different shapes, or a function without results.
         UnsupportedError: the function uses an operation that bounds have no rule for; it is named.
 
@@ -96,9 +99,11 @@ def prove(excess: Excess, low: ArrayLike, high: ArrayLike, *, seconds: float = 6
         the property holds for every input of the set
     """
     lows, highs = _box(low, high)
-    with double_precision():
-        program = trace(excess, jnp.asarray(lows))
-        network = network_of(program)
+    network = _network(excess, lows)
+    if (where := network.undefined) is not None:
+        raise InputDataError(
+            f"a weight or constant is no finite number ({where}); mend it before anything is proved"
+        )
     count = len(network.output.bias)
     if not count:
         raise ShapeError("the function returns nothing that could be above zero; return at least one number")
@@ -125,9 +130,19 @@ def _box(low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if (lows > highs).any():
         where = tuple(int(index) for index in np.argwhere(lows > highs)[0])
         raise InputDataError(
-            f"input {where} has the range {lows[where]:g} to {highs[where]:g}: its lower end is the larger one"
+            f"input {where} has the range {lows[where]:g} to {highs[where]:g}, whose lower end is larger"
         )
     return lows, highs
+
+
+def _network(excess: Excess, like: np.ndarray) -> Network:
+    """The function in normal form, traced in float64, or in float32 where its own states ask for that."""
+    try:
+        with double_precision():
+            return network_of(trace(excess, jnp.asarray(like)))
+    except (ShapeError, CellError, TypeError):
+        with single_precision():
+            return network_of(trace(excess, jnp.asarray(like)))
 
 
 def _negative(one: Affine) -> Affine:
@@ -138,9 +153,14 @@ def _negative(one: Affine) -> Affine:
 
 def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
     """The largest excess at an input, by the function itself."""
-    with double_precision() if double else single_precision():
-        values = jax.jit(partial(_flat, excess))(jnp.asarray(inputs))
-        return float(np.max(np.asarray(values, np.float64), initial=-np.inf))
+    try:
+        with double_precision() if double else single_precision():
+            values = jax.jit(partial(_flat, excess))(jnp.asarray(inputs))
+            return float(np.max(np.asarray(values, np.float64), initial=-np.inf))
+    except (ShapeError, CellError, TypeError):
+        if not double:
+            raise
+        return _largest(excess, inputs, double=False)
 
 
 def _flat(excess: Excess, inputs: Array) -> Array:

@@ -1,0 +1,225 @@
+"""Rules of one entry at a time: arithmetic, functions, comparisons and choices."""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+from jax.extend.core import JaxprEqn
+
+from attractor.errors import AttractorError, UnsupportedError
+from attractor.program import location
+from attractor.program.walk import aval
+
+from .expressions import (
+    Expression,
+    Lowering,
+    Value,
+    affine_of,
+    difference,
+    plus,
+    result_shape,
+    scaled,
+    spread,
+    stacked,
+    sum_of,
+    taken,
+)
+from .network import Affine
+
+
+def add(_: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """A sum."""
+    return sum_of(*spread(equation, one, other))
+
+
+def subtract(_: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """A difference."""
+    return difference(*spread(equation, one, other))
+
+
+def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """A product: by known numbers, of a number with itself, with a gate, or of any two."""
+    one, other = spread(equation, one, other)
+    if not isinstance(one, Expression):
+        one, other = other, one
+    if not isinstance(one, Expression):
+        raise _known(equation)
+    if not isinstance(other, Expression):
+        return scaled(one, other)
+    if one is other:
+        return lowering.node("square", [one], equation)
+    if other.gate:
+        one, other = other, one
+    if one.gate:
+        return _gated(lowering, equation, one.gate, other)
+    return lowering.node("product", [one, other], equation)
+
+
+def _known(equation: JaxprEqn) -> AttractorError:
+    """What is known is evaluated before a rule is asked."""
+    return AttractorError(f"an operation on known arrays came to a rule of networks{location(equation)}")
+
+
+def _gated(lowering: Lowering, equation: JaxprEqn, gate: int, other: Expression) -> Expression:
+    """sigmoid(x) y, by the argument of the gate."""
+    argument = lowering.nodes[gate - 1].arguments[0]
+    return lowering.node("gated", [Expression(other.shape, argument), other], equation)
+
+
+def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """A quotient: by known numbers, or a product with one over the other."""
+    one, other = spread(equation, one, other)
+    if not isinstance(other, Expression):
+        if not isinstance(one, Expression):
+            raise _known(equation)
+        with np.errstate(divide="ignore"):
+            return scaled(one, 1.0 / other)
+    inverse = lowering.node("reciprocal", [other], equation)
+    if not isinstance(one, Expression):
+        return scaled(inverse, one)
+    return lowering.node("product", [one, inverse], equation)
+
+
+def largest(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """B + max(a - b, 0)."""
+    one, other = spread(equation, one, other)
+    above = lowering.node("relu", [difference(one, other)], equation)
+    return sum_of(above, other)
+
+
+def least(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """B - max(b - a, 0)."""
+    one, other = spread(equation, one, other)
+    below = lowering.node("relu", [difference(other, one)], equation)
+    return difference(other, below)
+
+
+def clamp(lowering: Lowering, equation: JaxprEqn, low: Value, one: Value, high: Value) -> Expression:
+    """Between two numbers."""
+    ends = [np.unique(end) for end in (low, high) if not isinstance(end, Expression)]
+    if len(ends) == 2 and isinstance(one, Expression) and len(ends[0]) == len(ends[1]) == 1:
+        return lowering.node("clip", [one], equation, float(ends[0][0]), float(ends[1][0]))
+    return least(lowering, equation, largest(lowering, equation, one, low), high)
+
+
+def absolute(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """2 max(z, 0) - z."""
+    return difference(scaled(lowering.node("relu", [one], equation), 2.0), one)
+
+
+def scalar(function: str, *parameters: float) -> Callable[..., Expression]:
+    """The rule of a function of one number."""
+
+    def rule(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+        return lowering.node(function, [one], equation, *parameters)
+
+    return rule
+
+
+def cosine(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """A sine a quarter of a turn on."""
+    turned = Expression(one.shape, plus(one.affine, Affine({}, np.full(prod(one.shape), np.pi / 2))))
+    return lowering.node("sin", [turned], equation)
+
+
+def integer_power(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """A whole power, one over it for a negative one."""
+    exponent = equation.params["y"]
+    if exponent < 0:
+        inverse = lowering.node("reciprocal", [one], equation)
+        return inverse if exponent == -1 else _raised(lowering, equation, inverse, -exponent)
+    return one if exponent == 1 else _raised(lowering, equation, one, exponent)
+
+
+def _raised(lowering: Lowering, equation: JaxprEqn, one: Expression, exponent: int) -> Expression:
+    if exponent == 2:
+        return lowering.node("square", [one], equation)
+    return lowering.node("power", [one], equation, float(exponent))
+
+
+def power(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """z^k for a known k: a whole one, a root, else exp(k log z)."""
+    exponents = np.zeros(0) if isinstance(other, Expression) else np.unique(other)
+    if len(exponents) == 1 and isinstance(one, Expression):
+        exponent = float(exponents[0])
+        if exponent == 0.5:
+            return lowering.node("sqrt", [one], equation)
+        if exponent.is_integer() and exponent >= 1:
+            return one if exponent == 1 else _raised(lowering, equation, one, int(exponent))
+    if isinstance(one, Expression) and not isinstance(other, Expression):
+        exponent = scaled(lowering.node("log", [one], equation), other)
+        return lowering.node("exp", [exponent], equation)
+    raise UnsupportedError(f"verification: a power whose exponent is not known{location(equation)}")
+
+
+def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[..., Expression]:
+    """A comparison as a number, 1 or 0, of the difference of both sides."""
+
+    def rule(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+        one, other = spread(equation, one, other)
+        gap = difference(other, one) if turned else difference(one, other)
+        answer = lowering.node(function, [gap], equation)
+        return difference(np.ones(answer.shape), answer) if opposite else answer
+
+    return rule
+
+
+def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) -> Expression:
+    """No + which (yes - no) for an unknown truth value; a choice by entry for a known one."""
+    if not isinstance(which, Expression):
+        index = np.broadcast_to(which.astype(int), result_shape(equation))
+        size = index.size
+        whole = stacked([affine_of(case) for case in spread(equation, *cases)])
+        return taken(whole, index * size + np.arange(size).reshape(index.shape))
+    if len(cases) != 2:
+        raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
+    which, no, yes = spread(equation, which, *cases)
+    return sum_of(no, multiply(lowering, equation, which, difference(yes, no)))
+
+
+def negation(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """One minus a truth value."""
+    return difference(np.ones(one.shape), one)
+
+
+def conjunction(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """The product of two truth values."""
+    return multiply(lowering, equation, one, other)
+
+
+def disjunction(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    """Their sum less their product."""
+    both = multiply(lowering, equation, one, other)
+    return difference(sum_of(*spread(equation, one, other)), both)
+
+
+def convert(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """A wider type changes nothing, a truth value is whether a number is not zero; others are refused."""
+    before, after = (np.dtype(aval(atom).dtype) for atom in (equation.invars[0], equation.outvars[0]))
+    if after.kind == "b":
+        zero = lowering.node("is_zero", [one], equation)
+        return difference(np.ones(one.shape), zero)
+    if after.kind == "f" and (
+        before.kind in "b" or (before.kind == "f" and after.itemsize >= before.itemsize)
+    ):
+        return one
+    raise UnsupportedError(
+        f"verification: what depends on the input is rounded from {before} to {after}{location(equation)}; "
+        "compute in one type"
+    )
+
+
+def reciprocal_root(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """One over the square root."""
+    return lowering.node("reciprocal", [lowering.node("sqrt", [one], equation)], equation)
+
+
+def shifted_exponential(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """An exponential less one."""
+    raised = lowering.node("exp", [one], equation)
+    return difference(raised, np.ones(one.shape))
+
+
+def shifted_logarithm(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """The logarithm of one more."""
+    return lowering.node("log", [sum_of(one, np.ones(one.shape))], equation)

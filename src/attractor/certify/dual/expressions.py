@@ -1,0 +1,148 @@
+"""Arrays of a program as affine functions: the values that flow through the reading of a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+from jax.extend.core import JaxprEqn
+from scipy import sparse
+
+from attractor.program import location
+from attractor.program.walk import aval
+
+from .linear_maps import LinearMap, Selection, Sparse, composed, identity, summed
+from .network import Affine, Node
+
+# What stands at a variable: an expression, or an array that is known.
+Value: TypeAlias = "Expression | np.ndarray"
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """An array of the program: affine in the input and in results of nodes.
+
+    Args:
+        shape: of the array.
+        affine: its entries, row by row.
+        gate: the number of the sigmoid node that it is, unscaled, if it is one; 0 for none.
+    """
+
+    shape: tuple[int, ...]
+    affine: Affine
+    gate: int = 0
+
+
+@dataclass(eq=False)
+class Lowering:
+    """A network in the making.
+
+    Args:
+        inputs: length of the input vector.
+        nodes: made so far.
+    """
+
+    inputs: int
+    nodes: list[Node] = field(default_factory=list)
+
+    def node(
+        self, function: str, arguments: Sequence[Expression], equation: JaxprEqn, *parameters: float
+    ) -> Expression:
+        """The result of a function of expressions of one shape."""
+        size, what = prod(arguments[0].shape), f"{equation.primitive.name}{location(equation)}"
+        affine = tuple(one.affine for one in arguments)
+        self.nodes.append(Node(function, affine, parameters, what))
+        number = len(self.nodes)
+        result = Affine({number: identity(size)}, np.zeros(size))
+        return Expression(arguments[0].shape, result, number if function == "logistic" else 0)
+
+
+def affine_of(value: Value) -> Affine:
+    """The entries of a value, row by row."""
+    return value.affine if isinstance(value, Expression) else Affine({}, np.ravel(np.asarray(value, float)))
+
+
+def stacked(parts: Sequence[Affine]) -> Affine:
+    """Affine functions end to end."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = sum(len(part.bias) for part in parts)
+    total, begin = Affine({}, np.zeros(whole)), 0
+    for part in parts:
+        size = len(part.bias)
+        total = plus(total, mapped(_below(begin, size, whole), part))
+        begin += size
+    return total
+
+
+def _below(begin: int, size: int, whole: int) -> Sparse:
+    """The map that writes a vector into a longer one, from an entry on."""
+    ones, columns = np.ones(size), np.arange(size)
+    return Sparse(sparse.csr_array((ones, (columns + begin, columns)), shape=(whole, size)))
+
+
+def mapped(one: LinearMap, inner: Affine) -> Affine:
+    """A linear map of an affine function."""
+    terms = {source: composed(one, part) for source, part in inner.terms.items()}
+    return Affine(terms, one.apply(inner.bias))
+
+
+def plus(one: Affine, other: Affine) -> Affine:
+    """The sum of two affine functions."""
+    terms = dict(one.terms)
+    for source, part in other.terms.items():
+        terms[source] = summed(terms[source], part) if source in terms else part
+    return Affine(terms, one.bias + other.bias)
+
+
+def scaled(value: Expression, factors: np.ndarray | float) -> Expression:
+    """Every entry times a factor."""
+    size = prod(value.shape)
+    flat = np.broadcast_to(np.asarray(factors, float), value.shape).ravel()
+    return Expression(value.shape, mapped(Selection(np.arange(size), flat, size), value.affine))
+
+
+def sum_of(one: Value, other: Value) -> Expression:
+    """One plus the other, of equal shapes."""
+    return Expression(shape_of(one), plus(affine_of(one), affine_of(other)))
+
+
+def difference(one: Value, other: Value) -> Expression:
+    """One minus the other, of equal shapes."""
+    return sum_of(one, scaled(other, -1.0) if isinstance(other, Expression) else np.asarray(-other))
+
+
+def spread(equation: JaxprEqn, *operands: Value) -> list[Value]:
+    """Operands of the shape of the result; a single number may stand for all."""
+    shape = result_shape(equation)
+    return [
+        _broadcast(one, shape)
+        if isinstance(one, Expression)
+        else np.broadcast_to(np.asarray(one, float), shape)
+        for one in operands
+    ]
+
+
+def result_shape(equation: JaxprEqn) -> tuple[int, ...]:
+    """Of the first result."""
+    return tuple(aval(equation.outvars[0]).shape)
+
+
+def shape_of(value: Value) -> tuple[int, ...]:
+    """Of an expression or a known array."""
+    return value.shape if isinstance(value, Expression) else np.shape(value)
+
+
+def _broadcast(one: Expression, shape: tuple[int, ...]) -> Expression:
+    if one.shape == shape:
+        return one
+    numbers = np.broadcast_to(np.arange(prod(one.shape)).reshape(one.shape), shape)
+    return taken(one.affine, np.asarray(numbers))
+
+
+def taken(whole: Affine, index: np.ndarray) -> Expression:
+    """Some entries of an affine function, in any shape."""
+    flat = index.ravel().astype(int)
+    choice = Selection(flat, np.ones(len(flat)), len(whole.bias))
+    return Expression(index.shape, mapped(choice, whole))

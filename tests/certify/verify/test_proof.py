@@ -1,0 +1,131 @@
+"""What is proved of functions and unrolled cells: attacked, replayed, refused where nothing can be asked."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import attractor
+from attractor.cells import GRU, LSTM, Cell
+from attractor.certify.verify import Answer, prove
+from attractor.errors import InputDataError, ShapeError, UnsupportedError
+
+
+class Own(Cell):
+    """A cell that a user writes."""
+
+    weight: jax.Array
+    hidden_size: int = eqx.field(static=True)
+    input_size: int = eqx.field(static=True)
+
+    def __init__(self, inputs, hidden, *, key):
+        self.weight = jax.random.normal(key, (hidden, hidden + inputs)) / 2
+        self.hidden_size, self.input_size = hidden, inputs
+
+    def __call__(self, input, state, *, key=None):
+        gate = jax.nn.sigmoid(self.weight @ jnp.concatenate([state, input]))
+        return gate * state + (1 - gate) * jnp.sin(state[::-1] + input[0])
+
+    def initial_state(self):
+        return jnp.zeros(self.hidden_size)
+
+
+def _last(cell, inputs):
+    state = cell.initial_state()
+    for step in range(len(inputs)):
+        state = cell(inputs[step], state)
+    return attractor.cells.exposed(cell, state)
+
+
+@pytest.mark.parametrize("kind", [GRU, LSTM, Own])
+def test_a_cell_over_three_steps_stays_in_what_is_proved_and_leaves_what_is_not(kind):
+    cell = kind(2, 3, key=jax.random.key(1))
+    low, high = -0.3 * np.ones((3, 2)), 0.3 * np.ones((3, 2))
+    sampled = np.random.default_rng(0).uniform(-0.3, 0.3, (4000, 3, 2))
+    most = float(np.max(jax.vmap(lambda u: _last(cell, u)[0])(jnp.asarray(sampled, jnp.float32))))
+    above = prove(lambda u: _last(cell, u)[0] - (most + 0.15), low, high, seconds=20)
+    assert above.answer is Answer.HOLDS
+    assert above.upper <= 0
+    assert above.attained <= above.upper
+    below = prove(lambda u: _last(cell, u)[0] - (most - 0.02), low, high, seconds=20)
+    assert below.answer is Answer.VIOLATED
+    assert ((below.witness >= low) & (below.witness <= high)).all()
+    replayed = float(_last(cell, jnp.asarray(below.witness, jnp.float32))[0]) - (most - 0.02)
+    assert replayed > 0
+    assert below.excess[0] == pytest.approx(replayed, abs=1e-5)
+
+
+def test_unrolled_sequences_are_read_as_they_are_written():
+    cell = GRU(2, 3, key=jax.random.key(0))
+    found = prove(
+        lambda u: jnp.abs(attractor.unroll(cell, u).states[-1]) - 1, np.full((4, 2), -1.0), np.ones((4, 2))
+    )
+    assert found.answer is Answer.HOLDS
+
+
+def test_what_is_proved_resists_attack():
+    """Random functions with thresholds around their maximum: no sample exceeds a proved bound."""
+    generator = np.random.default_rng(5)
+    for _ in range(12):
+        weights = generator.normal(size=(2, 4, 3))
+
+        def function(x, weights=weights):
+            inner = jnp.tanh(weights[0] @ x) * jax.nn.sigmoid(weights[1] @ x)
+            return jnp.sum(inner) + x[0] * x[1] - jnp.maximum(x[2], 0.2)
+
+        inputs = generator.uniform(-1, 1, (20000, 3))
+        values = np.asarray(jax.vmap(function)(jnp.asarray(inputs)))
+        threshold = float(values.max() + generator.choice([-0.05, 0.05, 0.3]))
+        found = prove(lambda x, f=function, t=threshold: f(x) - t, -np.ones(3), np.ones(3), seconds=5)
+        if found.answer is Answer.HOLDS:
+            assert values.max() <= threshold + found.upper + 1e-6
+        if values.max() > threshold + 1e-6:
+            assert found.answer is not Answer.HOLDS
+
+
+def test_the_answer_stands_first_in_words():
+    text = str(prove(lambda x: x[0] ** 2 - 0.5, [-1.0], [1.0]))
+    assert text.startswith("the property is violated by an input of the set")
+    assert "in float64" in text
+    undecided = prove(
+        lambda x: jnp.sin(50 * x[0]) * x[1:].sum() - 9.9, -np.ones(11), np.ones(11), seconds=0.3
+    )
+    if undecided.answer is Answer.OPEN:
+        assert str(undecided).startswith("not decided: the largest excess lies between")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "error", "named"),
+    [
+        ([0.0, 1.0], [1.0, 0.5], InputDataError, r"input \(1,\).*1 to 0.5"),
+        ([0.0, np.nan], [1.0, 1.0], InputDataError, "finite"),
+        ([0.0, 0.0], [1.0, np.inf], InputDataError, "finite"),
+        ([0.0], [1.0, 1.0], ShapeError, r"\(1,\)"),
+    ],
+)
+def test_a_set_of_inputs_that_is_none_is_named(low, high, error, named):
+    with pytest.raises(error, match=named):
+        prove(lambda x: x[0], low, high)
+
+
+def test_a_function_without_results_and_one_that_cannot_be_read_are_refused():
+    with pytest.raises(ShapeError, match="nothing"):
+        prove(lambda x: x[:0], [0.0], [1.0])
+    with pytest.raises(UnsupportedError, match="sort"):
+        prove(jnp.sort, [0.0, 0.0], [1.0, 1.0])
+
+
+def test_what_is_undefined_in_the_set_is_never_proved():
+    found = prove(lambda x: jnp.log(x[0]) - 100, [-1.0], [1.0], seconds=0.5)
+    assert found.answer is not Answer.HOLDS
+    found = prove(lambda x: 1 / x[0] - 1e9, [-1.0], [1.0], seconds=0.5)
+    assert found.answer is not Answer.HOLDS
+
+
+@pytest.mark.parametrize("number", [jnp.nan, jnp.inf])
+def test_weights_that_are_no_numbers_are_named(number):
+    with pytest.raises(InputDataError, match=r"no finite number.*test_proof.py"):
+        prove(lambda x: jnp.tanh(x[0] * number) - 2, [0.0], [1.0])
+    with pytest.raises(InputDataError, match="no finite number"):
+        prove(lambda x: x[0] * number - 1, [0.0], [1.0])
