@@ -41,6 +41,7 @@ from .lipschitz import GatedLipschitz, Lipschitz, LipschitzForm, StateNoise, ant
 from .lstm import LSTM
 from .mgrn import ChannelwiseLSTM, GroupMemory, MemoryGated
 from .nnarx import NNARX
+from .onnx_cell import OnnxCell, from_onnx
 from .partition import Partition, channelled_groups, parse_groups
 from .polynomial import PolynomialNARX
 from .recurrent_equilibrium import RecurrentEquilibrium
@@ -77,6 +78,7 @@ __all__ = [
     "LipschitzForm",
     "MemoryGated",
     "NeuralStateSpace",
+    "OnnxCell",
     "Partition",
     "PolynomialNARX",
     "RecurrentEquilibrium",
@@ -101,6 +103,7 @@ __all__ = [
     "exposed",
     "exposed_size",
     "flow",
+    "from_onnx",
     "gated_rate",
     "in_words",
     "initial_state",

@@ -34,7 +34,7 @@ class Affine:
 
     def of(self, values: Sequence[np.ndarray | None]) -> np.ndarray:
         """Its values where all that it reads is known, a batch of rows each."""
-        total = self.bias
+        total = np.broadcast_to(self.bias, (*_known(values[0]).shape[:-1], len(self.bias)))
         for source, one in self.terms.items():
             total = one.apply(_known(values[source])) + total
         return total

@@ -1,0 +1,5 @@
+"""ONNX files as functions that JAX can trace: the same program as of a cell that is written here."""
+
+from .reader import OnnxFunction, Port, read_onnx
+
+__all__ = ["OnnxFunction", "Port", "read_onnx"]
