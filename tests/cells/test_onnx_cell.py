@@ -73,7 +73,7 @@ def test_a_step_is_measured_proved_bounded_and_written_in_another_language(tmp_p
     cell = from_onnx(_saved(tmp_path, scale=0.2))
     assert cell.input_size == 2
     assert float(np.max(lyapunov_exponents(cell, 300).per_step)) < 0
-    assert certify(cell, 1.0).certificate is not None
+    assert certify(cell, input_bound=1.0).certificate is not None
     found = prove(
         lambda u: jnp.abs(attractor.unroll(cell, u).states[-1]) - 1.0, -np.ones((4, 2)), np.ones((4, 2))
     )
