@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from .function import Function
 from .functions import FUNCTIONS
-from .linear_maps import LinearMap
+from .linear_maps import LinearMap, sparse_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,22 @@ class Affine:
         for source, one in self.terms.items():
             total = one.apply(_known(values[source])) + total
         return total
+
+    @cached_property
+    def singles(self) -> list[tuple[np.ndarray, int, np.ndarray, np.ndarray]]:
+        """Entries that are one entry of one value up to its sign: rows, the value, its entries, the signs."""
+        matrices = {source: sparse_of(part).tocsr() for source, part in self.terms.items()}
+        for matrix in matrices.values():
+            matrix.eliminate_zeros()
+        counts = {source: np.diff(matrix.indptr) for source, matrix in matrices.items()}
+        total = sum(counts.values(), np.zeros(len(self.bias), int))
+        found = []
+        for source, matrix in matrices.items():
+            rows = np.flatnonzero((total == 1) & (counts[source] == 1))
+            at = matrix.indptr[rows]
+            plain = np.abs(matrix.data[at]) == 1.0
+            found.append((rows[plain], source, matrix.indices[at][plain], matrix.data[at][plain]))
+        return [one for one in found if len(one[0])]
 
     @property
     def finite(self) -> bool:

@@ -136,16 +136,29 @@ def _reach(one: Affine, values: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _interval(one: Affine, lows: Sequence[np.ndarray], highs: Sequence[np.ndarray], reach: np.ndarray) -> Box:
-    """Range of an affine function of boxes, outward."""
+    """Range of an affine function of boxes, outward; exact for single entries, which need no rounding."""
     middle, radius = one.bias, np.zeros_like(one.bias)
-    with np.errstate(invalid="ignore"):
-        for source, part in one.terms.items():
-            low, high = lows[source], highs[source]
-            middle = middle + part.apply((low + high) / 2)
-            radius = radius + part.magnitude.apply((high - low) / 2)
-        error = 2 * _UNIT * (one.terms_per_entry + 4) * reach
-        low, high = middle - radius - error, middle + radius + error
-    return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+    for source, part in one.terms.items():
+        low, high = lows[source], highs[source]
+        middle = middle + part.apply((low + high) / 2)
+        radius = radius + part.magnitude.apply((high - low) / 2)
+    error = 2 * _UNIT * (one.terms_per_entry + 4) * reach
+    low, high = middle - radius - error, middle + radius + error
+    low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+    for rows, source, columns, signs in one.singles:
+        ends = lows[source][..., columns], highs[source][..., columns]
+        low[..., rows] = _added(np.where(signs > 0, ends[0], -ends[1]), one.bias[rows], -np.inf)
+        high[..., rows] = _added(np.where(signs > 0, ends[1], -ends[0]), one.bias[rows], np.inf)
+    return low, high
+
+
+def _added(one: np.ndarray, other: np.ndarray, towards: float) -> np.ndarray:
+    """A sum, rounded towards an infinity unless it is exact (Knuth's error of a sum)."""
+    total = one + other
+    back = total - one
+    missed = (one - (total - back)) + (other - back)
+    wrong = missed > 0 if towards > 0 else missed < 0
+    return np.where(wrong | np.isnan(missed), np.nextafter(total, towards), total)
 
 
 @_quiet
@@ -178,6 +191,23 @@ def _both(boxes: Boxes, others: Boxes) -> Boxes:
         (np.maximum(low, other_low), np.minimum(high, other_high))
         for (low, high), (other_low, other_high) in zip(boxes, others, strict=True)
     )
+
+
+@_quiet
+def output_box(region: Region, low: np.ndarray, high: np.ndarray, boxes: NodeBoxes) -> Box:
+    """Range of the output on pieces, by intervals from boxes of all arguments.
+
+    Args:
+        region: the network and its box.
+        low: least inputs of each piece, shape (pieces, inputs).
+        high: largest ones.
+        boxes: of the arguments of all nodes on each piece.
+    """
+    ends = [node.rule.range(box) for node, box in zip(region.network.nodes, boxes, strict=True)]
+    lows, highs = [low, *(one[0] for one in ends)], [high, *(one[1] for one in ends)]
+    shape = (len(low), len(region.network.output.bias))
+    least, most = _interval(region.network.output, lows, highs, region.magnitudes.output)
+    return np.broadcast_to(least, shape), np.broadcast_to(most, shape)
 
 
 @_quiet

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .network import Network
-from .relaxation import NodeBoxes, Region, tightened, walk, wanted_of
+from .relaxation import NodeBoxes, Region, output_box, tightened, walk, wanted_of
 
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
 _PIECES = 512
@@ -218,7 +218,7 @@ def _bounded(
     output = region.network.output
     wanted, constant = wanted_of(region, output, -np.eye(len(output.bias)))
     found = walk(region, now.low, now.high, wanted, constant, lines)
-    lower = -found.upper
+    lower = np.maximum(-found.upper, output_box(region, now.low, now.high, now.boxes)[0])
     now.open &= ~clauses.refuted(lower)
     worst = clauses.worst(lower)
     now.bound = np.maximum(np.where(now.open, worst, np.inf).min(axis=-1), now.bound)

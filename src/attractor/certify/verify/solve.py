@@ -1,0 +1,305 @@
+"""Answer a query of VNN-LIB about ONNX networks: satisfied by an input, by none, or not decided.
+
+All comparisons of the formula become one function of all inputs, whose entries must be at most zero, or below;
+its program is read as one network, so that conditions on inputs, hidden arrays, outputs, several networks and
+products of any of them are bounded alike. Alternatives with the same box of inputs are searched together. An
+input is shown only if the formula holds, exactly, for what the networks give there in float64 and in float32.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from attractor.errors import InputDataError, UnsupportedError
+from attractor.onnx_reader import OnnxFunction, read_onnx
+from attractor.program import double_precision, trace
+
+from ..dual.lowering import network_of
+from ..dual.search import Found, Search, of_clauses, search
+from .formula import Comparison, Conjunction, Formula, Variable, disjuncts, holds, input_box
+from .query import NetworkDeclaration, Query, Tensor
+
+Tell = Callable[[str], None]
+
+
+class Satisfied(Enum):
+    """The answers to a query, in the words of VNN-LIB."""
+
+    SAT = "sat"
+    UNSAT = "unsat"
+    UNKNOWN = "unknown"
+    TIMED_OUT = "timed-out"
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What is known of a query.
+
+    Args:
+        answer: whether some input satisfies the formula.
+        assignment: arrays by the names of the query's tensors, where one does; inputs, hidden and outputs.
+        lower: no alternative's largest condition is below this (proved), over all that was searched.
+        attained: the smallest of them that was met at an input.
+        pieces: pieces of boxes bounded.
+        seconds: how long it took.
+    """
+
+    answer: Satisfied
+    assignment: Mapping[str, np.ndarray] | None
+    lower: float
+    attained: float
+    pieces: int
+    seconds: float
+
+
+def solve_query(
+    query: Query,
+    networks: Mapping[str, Path],
+    *,
+    seconds: float | int = 60,
+    tell: Tell = lambda _: None,
+    seed: int = 0,
+) -> Solution:
+    """Decide whether some input satisfies the formula of a query.
+
+    Args:
+        query: networks and formula.
+        networks: the ONNX file of every network that is declared and is no copy of another.
+        seconds: when to stop.
+        tell: what to do with a line of progress.
+        seed: of the attack.
+
+    Raises:
+        InputDataError: files, shapes or bounds that do not fit the query; what is missing is named.
+        UnsupportedError: an operator, or a kind of number, that is not read.
+    """
+    began = time.monotonic()
+    problem = _Problem.of(query, networks)
+    boxes: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[Conjunction]] = {}
+    for conjunction in disjuncts(query.formula):
+        box = input_box(conjunction, problem.variables)
+        if box is not None:
+            boxes.setdefault((box.low, box.high), []).append(box.rest)
+    results: list[Search] = []
+    for (low, high), rests in boxes.items():
+        left = began + seconds - time.monotonic()
+        limits = _Limits(max(left, 0.0), tell, seed)
+        found, assignment = _searched(problem, query.formula, (low, high), rests, limits)
+        results.append(found)
+        if assignment is not None:
+            return _solution(Satisfied.SAT, assignment, results, began)
+    open_ = any(one.found is not Found.ABSENT for one in results)
+    late = time.monotonic() >= began + seconds
+    answer = (Satisfied.TIMED_OUT if late else Satisfied.UNKNOWN) if open_ else Satisfied.UNSAT
+    return _solution(answer, None, results, began)
+
+
+def _solution(
+    answer: Satisfied, assignment: Mapping[str, np.ndarray] | None, results: Sequence[Search], began: float
+) -> Solution:
+    return Solution(
+        answer,
+        assignment,
+        min((one.lower for one in results), default=np.inf),
+        min((one.attained for one in results), default=np.inf),
+        sum(one.pieces for one in results),
+        time.monotonic() - began,
+    )
+
+
+class _Limits(NamedTuple):
+    """Of one search."""
+
+    seconds: float
+    tell: Tell
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The networks of a query.
+
+    Args:
+        declared: in order.
+        functions: one for each.
+    """
+
+    declared: tuple[NetworkDeclaration, ...]
+    functions: tuple[OnnxFunction, ...]
+
+    @classmethod
+    def of(cls, query: Query, networks: Mapping[str, Path]) -> "_Problem":
+        functions, read = [], {}
+        for one in query.networks:
+            name = one.name if one.name in networks else one.equal_to or one.name
+            if name not in networks:
+                raise InputDataError(
+                    f"the network {one.name} of the query has no file; name one with {one.name}=FILE"
+                )
+            path = Path(networks[name])
+            read[path] = read.get(path) or read_onnx(path)
+            _check_shapes(one, read[path])
+            functions.append(read[path])
+        return cls(query.networks, tuple(functions))
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Of all networks, in order."""
+        return tuple(tensor for one in self.declared for tensor in one.inputs)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Entries of all inputs, end to end."""
+        return tuple(variable for tensor in self.inputs for variable in tensor.variables)
+
+    def arrays(self, flat: jax.Array | np.ndarray) -> dict[str, jax.Array]:
+        """All arrays of the query at an input, by the names of their tensors."""
+        found: dict[str, jax.Array] = {}
+        begin = 0
+        for one, function in zip(self.declared, self.functions, strict=True):
+            given = []
+            for tensor, port in zip(one.inputs, function.inputs, strict=True):
+                given.append(jnp.reshape(jnp.asarray(flat[begin : begin + tensor.size]), port.shape))
+                found[tensor.name] = given[-1]
+                begin += tensor.size
+            names = [tensor.onnx_name or tensor.name for tensor in one.hidden]
+            names += [port.name for port in function.outputs]
+            made = function.evaluate(given, names)
+            tensors = [*one.hidden, *one.outputs]
+            found.update({
+                tensor.name: jnp.asarray(array) for tensor, array in zip(tensors, made, strict=True)
+            })
+        return found
+
+
+def _check_shapes(one: NetworkDeclaration, function: OnnxFunction) -> None:
+    for kind, tensors, ports in (
+        ("inputs", one.inputs, function.inputs),
+        ("outputs", one.outputs, function.outputs),
+    ):
+        if len(tensors) != len(ports):
+            raise InputDataError(
+                f"network {one.name}: the query has {len(tensors)} {kind}, the file {len(ports)}"
+            )
+        for tensor, port in zip(tensors, ports, strict=True):
+            if tensor.size != int(np.prod(port.shape, dtype=np.int64)):
+                raise InputDataError(
+                    f"network {one.name}: {tensor.name} has shape {tensor.shape}, '{port.name}' of the file "
+                    f"{port.shape}"
+                )
+    for port in function.inputs:
+        if port.dtype.kind != "f":
+            raise UnsupportedError(
+                f"network {one.name}: the input '{port.name}' holds no real numbers ({port.dtype})"
+            )
+
+
+def _searched(
+    problem: _Problem,
+    formula: Formula,
+    box: tuple[tuple[Fraction, ...], tuple[Fraction, ...]],
+    rests: Sequence[Conjunction],
+    limits: "_Limits",
+) -> tuple[Search, Mapping[str, np.ndarray] | None]:
+    """Search all alternatives with one box of inputs."""
+    conditions = list(dict.fromkeys(one for rest in rests for one in rest))
+    numbers = {one: index for index, one in enumerate(conditions)}
+    low, high = _outward(box[0], below=True), _outward(box[1], below=False)
+    with double_precision():
+        network = network_of(trace(lambda x: _values(problem, conditions, x), jnp.asarray((low + high) / 2)))
+    if (where := network.undefined) is not None:
+        raise InputDataError(f"a weight or constant is no finite number ({where})")
+    clauses = of_clauses(
+        [[numbers[one] for one in rest] for rest in rests],
+        len(conditions),
+        [one.strict for one in conditions],
+    )
+    shown: list[Mapping[str, np.ndarray]] = []
+
+    def check(point: np.ndarray) -> bool:
+        assignment = _assigned(problem, formula, _within(point, *box))
+        if assignment is not None:
+            shown.append(assignment)
+        return assignment is not None
+
+    found = search(network, low, high, clauses, check=check, **limits._asdict())
+    return found, shown[-1] if found.found is Found.PRESENT and shown else None
+
+
+def _values(problem: _Problem, conditions: Sequence[Comparison], flat: jax.Array) -> jax.Array:
+    """Left sides of all conditions, each to be at most zero."""
+    if not conditions:
+        return jnp.zeros(0, flat.dtype)
+    arrays = {name: jnp.ravel(array) for name, array in problem.arrays(flat).items()}
+    used = sorted({factors for one in conditions for factors in one.polynomial.terms})
+    columns = [_monomial(arrays, factors, flat) for factors in used]
+    matrix = np.array([
+        [float(one.polynomial.terms.get(factors, 0)) for factors in used] for one in conditions
+    ])
+    return matrix @ jnp.stack(columns)
+
+
+def _monomial(arrays: Mapping[str, jax.Array], factors: tuple[Variable, ...], like: jax.Array) -> jax.Array:
+    product = jnp.ones((), like.dtype)
+    for number, factor in enumerate(factors):
+        entry = arrays[factor.tensor][factor.index].astype(like.dtype)
+        product = entry if number == 0 else product * entry
+    return product
+
+
+def _outward(ends: Sequence[Fraction], *, below: bool) -> np.ndarray:
+    """The nearest numbers of float64 that do not cut the box."""
+    found = np.array([float(end) for end in ends])
+    for index, end in enumerate(ends):
+        exact = Fraction(found[index])
+        if (exact > end) if below else (exact < end):
+            found[index] = np.nextafter(found[index], -np.inf if below else np.inf)
+    return found
+
+
+def _within(point: np.ndarray, low: Sequence[Fraction], high: Sequence[Fraction]) -> np.ndarray:
+    """The point in float32, moved by a digit where that has left the box; in float64 where none is inside."""
+    found = point.astype(np.float32)
+    result = found.astype(np.float64)
+    for index, (least, most) in enumerate(zip(low, high, strict=True)):
+        if Fraction(float(found[index])) < least:
+            result[index] = np.nextafter(found[index], np.float32(np.inf))
+        elif Fraction(float(found[index])) > most:
+            result[index] = np.nextafter(found[index], np.float32(-np.inf))
+        if not least <= Fraction(result[index]) <= most:
+            result[index] = point[index]
+    return result
+
+
+def _assigned(problem: _Problem, formula: Formula, point: np.ndarray) -> Mapping[str, np.ndarray] | None:
+    """All arrays at an input, if the formula holds for them in float32 and in float64."""
+    with double_precision():
+        wide = {name: np.asarray(array) for name, array in problem.arrays(jnp.asarray(point)).items()}
+    narrow = {
+        name: np.asarray(array) for name, array in problem.arrays(jnp.asarray(point, jnp.float32)).items()
+    }
+    for arrays in (wide, narrow):
+        if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
+            return None
+    exact = {tensor.name for tensor in problem.inputs}
+    values = [
+        _fractions({name: wide[name] if name in exact else arrays[name] for name in arrays})
+        for arrays in (wide, narrow)
+    ]
+    return narrow if all(holds(formula, one) for one in values) else None
+
+
+def _fractions(arrays: Mapping[str, np.ndarray]) -> dict[Variable, Fraction]:
+    return {
+        Variable(name, index): Fraction(float(value))
+        for name, array in arrays.items()
+        for index, value in enumerate(array.ravel())
+    }
