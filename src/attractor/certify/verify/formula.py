@@ -217,16 +217,15 @@ def compared(left: Polynomial, relation: Relation, right: Polynomial) -> Formula
     Returns:
         The formula: one comparison, two for `==` (both hold) and `!=` (one of the strict ones holds).
     """
-    below, above = left - right, right - left
     match relation:
         case "<=" | "<":
-            return Comparison(below, relation == "<")
+            return Comparison(left - right, relation == "<")
         case ">=" | ">":
-            return Comparison(above, relation == ">")
+            return Comparison(right - left, relation == ">")
         case "==":
-            return AllOf((Comparison(below), Comparison(above)))
+            return AllOf((Comparison(left - right), Comparison(right - left)))
         case "!=":
-            return AnyOf((Comparison(below, True), Comparison(above, True)))
+            return AnyOf((Comparison(left - right, True), Comparison(right - left, True)))
 
 
 _Node = TypeVar("_Node")
