@@ -1,6 +1,6 @@
 """Answer a query of VNN-LIB about ONNX networks: satisfied by an input, by none, or not decided.
 
-All comparisons of the formula become one function of all inputs, whose entries must be at most zero, or below;
+All comparisons of the formula become one function of the inputs, whose entries must be at most zero, or below;
 its program is read as one network, so that conditions on inputs, hidden arrays, outputs, several networks and
 products of any of them are bounded alike. Alternatives with the same box of inputs are searched together. An
 input is shown only if the formula holds, exactly, for what the networks give there in float64 and in float32.
@@ -244,7 +244,7 @@ def _values(problem: _Problem, conditions: Sequence[Comparison], flat: jax.Array
     matrix = np.array([
         [float(one.polynomial.terms.get(factors, 0)) for factors in used] for one in conditions
     ])
-    return matrix @ jnp.stack(columns)
+    return jnp.matmul(matrix, jnp.stack(columns))
 
 
 def _monomial(arrays: Mapping[str, jax.Array], factors: tuple[Variable, ...], like: jax.Array) -> jax.Array:
