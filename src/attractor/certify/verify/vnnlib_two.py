@@ -12,6 +12,7 @@ from .formula import AllOf, AnyOf, Formula, Polynomial, Relation, Variable, comp
 from .numerals import exact, product
 from .query import Kind, NetworkDeclaration, Query, Tensor
 from .source import DEEPEST, Source
+from .vnnlib_isomorphic import only_types_differ, with_clauses, without_clauses
 
 if TYPE_CHECKING:
     import vnnlib
@@ -66,10 +67,12 @@ def read_two(source: Source) -> Query:
     """
     version = _version(source)
     _check_depth(source)
-    parsed = _parsed(source)
+    parsed, others = _parsed(source)
     networks = tuple(_network(source, each) for each in parsed.networks)
     tensors = [tensor for each in networks for tensor in (*each.inputs, *each.hidden, *each.outputs)]
     _check_names(source, "network", (each.name for each in networks))
+    if others:
+        networks = with_clauses(source, networks, others)
     _check_names(source, "(?:input|hidden|output)", (each.name for each in tensors))
     translation = _Translation(source, {each.name: each for each in tensors})
     return Query(
@@ -97,7 +100,8 @@ def _check_depth(source: Source) -> None:
             )
 
 
-def _parsed(source: Source) -> "vnnlib.Query":
+def _parsed(source: Source) -> "tuple[vnnlib.Query, dict[str, str]]":
+    """The tree, and the isomorphic networks that it does not tell of."""
     try:
         import vnnlib
     except ImportError as problem:
@@ -105,10 +109,23 @@ def _parsed(source: Source) -> "vnnlib.Query":
             f"{source.name}: VNN-LIB 2.0 is read by the package vnnlib: pip install attractor[verify]"
         ) from problem
     try:
-        # A comment in the last line needs its end.
-        return vnnlib.parse_query_string(source.text + "\n")
+        return _tree(source, source.text), {}
+    except vnnlib.VNNLibException as problem:
+        text, others = without_clauses(source.text)
+        if not others or not only_types_differ(str(problem)):
+            raise _fault_of(source, str(problem)) from problem
+    try:
+        return _tree(source, text), others
     except vnnlib.VNNLibException as problem:
         raise _fault_of(source, str(problem)) from problem
+
+
+def _tree(source: Source, text: str) -> "vnnlib.Query":
+    import vnnlib
+
+    try:
+        # A comment in the last line needs its end.
+        return vnnlib.parse_query_string(text + "\n")
     except WRONG_FACTS as problem:
         raise source.fault(
             source.line_of(_UNREADABLE),
