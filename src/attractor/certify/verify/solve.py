@@ -1,7 +1,7 @@
 """Answer a query of VNN-LIB about ONNX networks: satisfied by an input, by none, or not decided.
 
-All comparisons of the formula become one function of the inputs, whose entries must be at most zero, or below;
-its program is read as one network, so that conditions on inputs, hidden arrays, outputs, several networks and
+All comparisons of the formula become one function of the inputs, each of which must be at most zero; its
+program is read as one network, so that conditions on inputs, hidden arrays, outputs, several networks and
 products of any of them are bounded alike. Alternatives with the same box of inputs are searched together. An
 input is shown only if the formula holds, exactly, for what the networks give there in float64 and in float32.
 """
