@@ -289,6 +289,20 @@ def test_products_that_grow_too_large_are_refused_in_their_line(read, text):
         read(text)
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(TWO + '"\\' * 300_000, "line 2: Parse error", marks=needs_vnnlib),
+        (NAMES + "(assert (<= X_0 1))\n" * 50_000 + "(", "line 50004: .* is never closed"),
+    ],
+    ids=["quotes", "numbers"],
+)
+def test_long_files_take_no_more_than_time_in_proportion(read, text, message):
+    with pytest.raises(InputDataError, match=message):
+        read(text)
+
+
 @needs_vnnlib
 def test_a_tensor_of_an_absurd_size_is_refused(read):
     with pytest.raises(UnsupportedError, match="line 2: X has 100000000000000 entries, more than 100000000"):
