@@ -19,6 +19,7 @@ from attractor.certify.verify.formula import (
     holds,
     input_box,
 )
+from attractor.certify.verify.source import Source
 from attractor.certify.verify.vnnlib_files import read_query
 from attractor.errors import AttractorError, InputDataError, UnsupportedError
 
@@ -287,6 +288,24 @@ def test_what_is_wrong_in_the_new_format_is_named_with_the_remedy(read, text, me
 def test_products_that_grow_too_large_are_refused_in_their_line(read, text):
     with pytest.raises(UnsupportedError, match=r"line [45]: a product of .* write it with fewer factors"):
         read(text)
+
+
+@needs_vnnlib
+@pytest.mark.timeout(30)
+def test_a_string_that_is_never_closed_is_not_searched_again_and_again(read):
+    with pytest.raises(InputDataError, match="line 2: Parse error"):
+        read(TWO + '"\\' * 300_000)
+
+
+def test_lines_are_counted_for_errors_only(read, monkeypatch):
+    counted = []
+    line_at = Source.line_at
+    monkeypatch.setattr(Source, "line_at", lambda *given: counted.append(given) or line_at(*given))
+    read(NAMES + "(assert (<= (* 2 X_0) 1))\n" * 5)
+    assert not counted
+    with pytest.raises(InputDataError, match="line 4: the number"):
+        read(NAMES + "(assert (<= X_0 1e99999))")
+    assert len(counted) == 1
 
 
 @needs_vnnlib

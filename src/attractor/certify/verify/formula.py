@@ -79,7 +79,14 @@ class Polynomial:
         Returns:
             Their sum.
         """
-        return cls(_summed(chain.from_iterable(part.terms.items() for part in parts)))
+        return cls._of_sums(_summed(chain.from_iterable(part.terms.items() for part in parts)))
+
+    @classmethod
+    def _of_sums(cls, terms: dict[Monomial, Fraction]) -> "Polynomial":
+        """One whose products are in order and differ: what `__init__` does for terms of any kind."""
+        made = cls.__new__(cls)
+        made.terms = MappingProxyType(terms)
+        return made
 
     @property
     def degree(self) -> int:
@@ -100,7 +107,9 @@ class Polynomial:
         Returns:
             The product.
         """
-        return Polynomial({factors: value * factor for factors, value in self.terms.items()})
+        if not factor:
+            return Polynomial()
+        return Polynomial._of_sums({factors: value * factor for factors, value in self.terms.items()})
 
     def evaluate(self, values: Mapping[Variable, Fraction]) -> Fraction:
         """Its value, exactly.
@@ -129,7 +138,7 @@ class Polynomial:
         return self + -other
 
     def __mul__(self, other: "Polynomial") -> "Polynomial":
-        return Polynomial(
+        return Polynomial._of_sums(
             _summed(
                 (tuple(sorted(left + right)), first * second)
                 for left, first in self.terms.items()

@@ -1,7 +1,7 @@
 """The text of a specification, and errors that name a place in it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -70,11 +70,12 @@ class Source:
         return self.name if line is None else f"{self.name}, line {line}"
 
     @contextmanager
-    def at(self, line: int | None) -> Iterator[None]:
+    def at(self, line: Callable[[], int | None]) -> Iterator[None]:
         """Errors that are raised inside name the place.
 
         Args:
-            line: where; None where that is not known.
+            line: `line() -> where`, asked after an error only: counting lines takes time; None where that is
+                not known.
 
         Yields:
             Nothing.
@@ -86,6 +87,6 @@ class Source:
         try:
             yield
         except UnsupportedError as problem:
-            raise UnsupportedError(f"{self.place(line)}: {problem}") from problem
+            raise UnsupportedError(f"{self.place(line())}: {problem}") from problem
         except AttractorError as problem:
-            raise self.fault(line, str(problem)) from problem
+            raise self.fault(line(), str(problem)) from problem

@@ -14,7 +14,7 @@ from attractor.errors import WRONG_FACTS
 from .query import NetworkDeclaration
 from .source import Source
 
-_COMMENT_OR_STRING = re.compile(r';[^\n]*|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_COMMENT_OR_STRING = re.compile(r';[^\n]*|"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)', re.DOTALL)
 _CLAUSE = re.compile(r"\(\s*declare-network\s+(\w+)|\(\s*isomorphic-to\s+(\w+)\s*\)")
 
 

@@ -156,7 +156,7 @@ class _Reader:
 
     def _times(self, head: _Word, parts: list[_Part]) -> Polynomial:
         factors = [self._polynomial(part) for part in parts]
-        with self.source.at(self.source.line_at(head.offset)):
+        with self.source.at(lambda: self.source.line_at(head.offset)):
             return product(factors)
 
     def _formula(self, part: _Part) -> Formula:
@@ -175,7 +175,7 @@ class _Reader:
     def _atom(self, word: _Word) -> Polynomial:
         """A number or a declared name."""
         if is_numeral(word.text):
-            with self.source.at(self.source.line_at(word.offset)):
+            with self.source.at(lambda: self.source.line_at(word.offset)):
                 return Polynomial.constant(exact(word.text))
         found = _NAME.fullmatch(word.text)
         declared = None if found is None else self.declared[found[1]].get(int(found[2]))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 100_000_000
 _VERSION = re.compile(r"(?:\s+|;[^\n]*(?:\n|\Z))*+\(\s*vnnlib-version\s*<\s*([^>\s]*)\s*>")
-_TEXT_OR_PARENTHESIS = re.compile(r';[^\n]*|"(?:[^"\\]|\\.)*"|([()])', re.DOTALL)
+# A string that is never closed reaches to the end: trying again at each of its quotes would take for ever.
+_TEXT_OR_PARENTHESIS = re.compile(r';[^\n]*|"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|([()])', re.DOTALL)
 _UNREADABLE = r"[0-9]{19,}|\.[0-9]{100,}|[^\x00-\x7f]"
 _DTYPES = {
     "Real": "real",
@@ -111,9 +112,9 @@ def _parsed(source: Source) -> "tuple[vnnlib.Query, dict[str, str]]":
     try:
         return _tree(source, source.text), {}
     except vnnlib.VNNLibException as problem:
-        text, others = without_clauses(source.text)
-        if not others or not only_types_differ(str(problem)):
+        if not only_types_differ(str(problem)):
             raise _fault_of(source, str(problem)) from problem
+    text, others = without_clauses(source.text)
     try:
         return _tree(source, text), others
     except vnnlib.VNNLibException as problem:
@@ -239,7 +240,7 @@ class _Translation:
             case vnnlib.Var():
                 return Polynomial.of(self._variable(node))
             case vnnlib.Literal():
-                with self.source.at(node.line):
+                with self.source.at(lambda: node.line):
                     return Polynomial.constant(exact(node.lexeme))
             case vnnlib.Negate():
                 return -parts[0]
@@ -248,7 +249,7 @@ class _Translation:
             case vnnlib.Plus():
                 return Polynomial.total(parts)
             case vnnlib.Multiply():
-                with self.source.at(_line_in(node)):
+                with self.source.at(lambda: _line_in(node)):
                     return product(parts)
         raise UnsupportedError(f"{self.source.name}: '{node}' is not read: write it with + - *")
 
