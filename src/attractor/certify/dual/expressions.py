@@ -1,6 +1,6 @@
 """Arrays of a program as affine functions: the values that flow through the reading of a network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
@@ -12,7 +12,7 @@ from scipy import sparse
 from attractor.program import location
 from attractor.program.walk import aval
 
-from .linear_maps import LinearMap, Selection, Sparse, composed, identity, summed
+from .linear_maps import LinearMap, Selection, Sparse, composed, identity, is_signed_choice, summed
 from .network import Affine, Node
 
 # What stands at a variable: an expression, or an array that is known.
@@ -83,17 +83,37 @@ def _below(begin: int, size: int, whole: int) -> Sparse:
 
 
 def mapped(one: LinearMap, inner: Affine) -> Affine:
-    """A linear map of an affine function."""
+    """A linear map of an affine function, with what folding them may cost."""
     terms = {source: composed(one, part) for source, part in inner.terms.items()}
-    return Affine(terms, one.apply(inner.bias))
+    bias = one.apply(inner.bias)
+    if inner.roundings == 0 and (is_signed_choice(one) or inner.plain):
+        return Affine(terms, bias)
+    size = one.magnitude
+    sizes = {source: composed(size, part) for source, part in inner.reach_terms.items()}
+    return Affine(terms, bias, sizes, size.apply(inner.reach_bias), inner.roundings + one.terms + 2)
 
 
 def plus(one: Affine, other: Affine) -> Affine:
-    """The sum of two affine functions."""
-    terms = dict(one.terms)
-    for source, part in other.terms.items():
+    """The sum of two affine functions, with what folding them may cost."""
+    terms = _summed(one.terms, other.terms)
+    bias = one.bias + other.bias
+    apart = one.terms.keys().isdisjoint(other.terms)
+    if (
+        apart
+        and one.roundings == other.roundings == 0
+        and not (one.bias.astype(bool) & other.bias.astype(bool)).any()
+    ):
+        return Affine(terms, bias)
+    sizes = _summed(one.reach_terms, other.reach_terms)
+    roundings = max(one.roundings, other.roundings) + 2
+    return Affine(terms, bias, sizes, one.reach_bias + other.reach_bias, roundings)
+
+
+def _summed(one: Mapping[int, LinearMap], other: Mapping[int, LinearMap]) -> dict[int, LinearMap]:
+    terms = dict(one)
+    for source, part in other.items():
         terms[source] = summed(terms[source], part) if source in terms else part
-    return Affine(terms, one.bias + other.bias)
+    return terms
 
 
 def scaled(value: Expression, factors: np.ndarray | float) -> Expression:

@@ -180,6 +180,13 @@ def _times_sparse(rows: np.ndarray, matrix: sparse.csr_array) -> np.ndarray:
     return (matrix @ flat.T).T.reshape(*rows.shape[:-1], _shape(matrix)[0])
 
 
+def is_signed_choice(one: LinearMap, *, once: bool = False) -> bool:
+    """Whether every entry of the result is one of the operand, up to its sign; once: no operand twice."""
+    if not isinstance(one, Selection) or not bool((np.abs(one.factors) == 1.0).all()):
+        return False
+    return not once or len(np.unique(one.columns)) == len(one.columns)
+
+
 def identity(size: int) -> Selection:
     """The map that changes nothing."""
     return Selection(np.arange(size), np.ones(size), size)

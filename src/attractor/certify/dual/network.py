@@ -16,21 +16,56 @@ from jaxtyping import Float
 
 from .function import Function
 from .functions import FUNCTIONS
-from .linear_maps import LinearMap, sparse_of
+from .linear_maps import LinearMap, is_signed_choice, sparse_of
 
 
 @dataclass(frozen=True, eq=False)
 class Affine:
     """sum_i L_i v_i + b.
 
+    Maps and constants that were folded together are rounded, and what cancels in them leaves less than its
+    rounding. So every entry of L and b is known up to `roundings` units of the sum of the magnitudes that it
+    was made of, which are kept beside it.
+
     Args:
         terms: linear maps by the number of the value that they read; 0 is the input of the network, j the
             result of its j-th node.
         bias: b, shape (size,).
+        sizes: magnitudes that `terms` were made of, where they are more than those of the terms themselves.
+        bias_size: the same of `bias`.
+        roundings: units that folding may have cost; 0 for what is exact.
     """
 
     terms: Mapping[int, LinearMap]
     bias: Float[np.ndarray, " size"]
+    sizes: Mapping[int, LinearMap] | None = None
+    bias_size: Float[np.ndarray, " size"] | None = None
+    roundings: int = 0
+
+    @property
+    def reach_terms(self) -> Mapping[int, LinearMap]:
+        """Magnitudes of the maps, without what cancelled."""
+        return (
+            {source: one.magnitude for source, one in self.terms.items()}
+            if self.sizes is None
+            else self.sizes
+        )
+
+    @property
+    def reach_bias(self) -> np.ndarray:
+        """Magnitudes of the constants, without what cancelled."""
+        return np.abs(self.bias) if self.bias_size is None else self.bias_size
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether every entry is another entry of one value, up to its sign, and nothing else."""
+        parts = list(self.terms.values())
+        return (
+            len(parts) == 1
+            and not self.bias.any()
+            and self.roundings == 0
+            and is_signed_choice(parts[0], once=True)
+        )
 
     def of(self, values: Sequence[np.ndarray | None]) -> np.ndarray:
         """Its values where all that it reads is known, a batch of rows each."""
@@ -42,6 +77,8 @@ class Affine:
     @cached_property
     def singles(self) -> list[tuple[np.ndarray, int, np.ndarray, np.ndarray]]:
         """Entries that are one entry of one value up to its sign: rows, the value, its entries, the signs."""
+        if self.roundings:
+            return []
         matrices = {source: sparse_of(part).tocsr() for source, part in self.terms.items()}
         for matrix in matrices.values():
             matrix.eliminate_zeros()
@@ -64,7 +101,7 @@ class Affine:
     @cached_property
     def terms_per_entry(self) -> int:
         """Roundings of one entry, forward and backward."""
-        return sum(one.terms for one in self.terms.values()) + 2
+        return sum(one.terms for one in self.terms.values()) + self.roundings + 2
 
 
 @dataclass(frozen=True, eq=False)

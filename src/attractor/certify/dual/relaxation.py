@@ -129,9 +129,9 @@ def _magnitudes(region: Region) -> Magnitudes:
 
 def _reach(one: Affine, values: Sequence[np.ndarray]) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        total = np.abs(one.bias)
-        for source, part in one.terms.items():
-            total = total + part.magnitude.apply(values[source])
+        total = one.reach_bias
+        for source, part in one.reach_terms.items():
+            total = total + part.apply(values[source])
     return np.where(np.isnan(total), np.inf, total * (1 + 1e-9))
 
 
@@ -236,13 +236,13 @@ def _outward(region: Region, index: int, sign: int, slopes: Slopes, found: Extre
     with np.errstate(invalid="ignore"):
         for slope, reach in zip(slopes, magnitudes.sums[index], strict=True):
             size = size + np.abs(slope) * reach
-        intercept = found.value + sign * _units(node) * size
+        intercept = found.value + sign * _units(region.network, node) * size
     return Line(slopes, np.where(np.isnan(intercept), sign * np.inf, intercept), found.point)
 
 
-def _units(node: Node) -> float:
-    """Relative rounding of all that a walk does at a node, of its coefficients and of its extreme."""
-    terms = sum(one.terms_per_entry for one in node.arguments)
+def _units(network: Network, node: Node) -> float:
+    """Relative rounding of all that a walk does at a node: coefficients, sums, extremes."""
+    terms = sum(one.terms_per_entry for one in node.arguments) + node.size + len(network.nodes)
     return 2 * _UNIT * (terms + 2 * node.rule.units + 16)
 
 
@@ -278,7 +278,13 @@ def walk(
             inputs = np.zeros((len(low), total.shape[1], region.network.inputs))
         inputs = np.broadcast_to(inputs, (len(low), *inputs.shape[1:]))
         middle, radius = (low + high) / 2, (high - low) / 2
-        wide = radius + _UNIT * (region.network.inputs + 8) * 2 * region.magnitudes.values[0]
+        wide = (
+            radius
+            + _UNIT
+            * (region.network.inputs + len(region.network.nodes) + 8)
+            * 2
+            * region.magnitudes.values[0]
+        )
         total = total + _dot(inputs, middle) + _dot(np.abs(inputs), wide)
     return Walked(np.where(np.isnan(total), np.inf, total), inputs)
 

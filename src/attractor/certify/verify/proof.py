@@ -20,7 +20,8 @@ from attractor.errors import CellError, InputDataError, ShapeError
 from attractor.program import double_precision, single_precision, trace
 from attractor.shown import Shown, counted
 
-from ..dual.linear_maps import Selection, composed
+from ..dual.expressions import mapped
+from ..dual.linear_maps import Selection
 from ..dual.lowering import network_of
 from ..dual.network import Affine, Network
 from ..dual.search import Found, Search, of_clauses, search
@@ -147,8 +148,7 @@ def _network(excess: Excess, like: np.ndarray) -> Network:
 
 def _negative(one: Affine) -> Affine:
     size = len(one.bias)
-    turned = Selection(np.arange(size), -np.ones(size), size)
-    return Affine({source: composed(turned, part) for source, part in one.terms.items()}, -one.bias)
+    return mapped(Selection(np.arange(size), -np.ones(size), size), one)
 
 
 def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
