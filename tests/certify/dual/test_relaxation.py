@@ -2,13 +2,16 @@
 
 from fractions import Fraction
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from networks import KINDS, bounds, made
 
 from attractor.certify.dual.linear_maps import Dense
+from attractor.certify.dual.lowering import network_of
 from attractor.certify.dual.network import Affine, Network, Node
 from attractor.certify.dual.relaxation import Region, lines_of, tightened, walk, wanted_of
+from attractor.program import double_precision, trace
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,3 +130,27 @@ def test_numbers_that_cancel_are_bounded_in_exact_arithmetic(seed):
         sums = [sum(Fraction(float(w)) * v for w, v in zip(row, values, strict=True)) for row in matrix]
         values = [max(one, Fraction(0)) for one in sums] if index < 2 else sums
     assert Fraction(float(least[0, 0])) <= values[0] <= Fraction(float(most[0, 0]))
+
+
+def test_what_cancels_while_maps_are_folded_is_bounded_as_written():
+    """Matrices of 1e8 and 1 whose product cancels in floating point: the exact value is inside."""
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        parts = [generator.choice([1e8, -1e8, 1.0, -1.0, 1 / 3, 1e-3], (3, 3)) for _ in range(3)]
+        shift = generator.choice([1e8, -1e8, 1.0, 1e-9], 3)
+        point = generator.choice([0.1, 1 / 3, -0.7], (1, 3))
+
+        def function(x, parts=parts, shift=shift):
+            return parts[2] @ (parts[1] @ (parts[0] @ x + shift) - shift) + x - x * 1e8 + x * 1e8
+
+        with double_precision():
+            network = network_of(trace(function, jnp.asarray(point[0])))
+        least, most, _ = bounds(network, point, point)
+        start = [Fraction(float(one)) for one in point[0]]
+        values = start
+        for index, matrix in enumerate(parts):
+            values = [sum(Fraction(float(w)) * v for w, v in zip(row, values, strict=True)) for row in matrix]
+            moved = (1 - 2 * index) if index < 2 else 0
+            values = [v + moved * Fraction(float(s)) for v, s in zip(values, shift, strict=True)]
+        for number, exact in enumerate(v + x for v, x in zip(values, start, strict=True)):
+            assert Fraction(float(least[0, number])) <= exact <= Fraction(float(most[0, number]))
