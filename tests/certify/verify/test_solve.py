@@ -9,7 +9,7 @@ from attractor.certify.verify.formula import Variable, holds
 from attractor.certify.verify.solve import Satisfied, solve_query
 from attractor.certify.verify.vnnlib_files import read_query
 from attractor.cli.vnnlib_solver import main
-from attractor.errors import InputDataError
+from attractor.errors import InputDataError, UnsupportedError
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -143,6 +143,21 @@ def test_files_that_are_missing_are_named(tmp_path, files, named):
     query = _asked(tmp_path, "(>= Y0[0,0] 0.0)")
     with pytest.raises(InputDataError, match=named):
         solve_query(query, {name: tmp_path / file for name, file in files.items()})
+
+
+@pytest.mark.parametrize(
+    "asserted", ["(<= (* 1e-330 Y_0) -1e-323)", "(>= (* 1e400 Y_0) 1e399)", "(<= X_0 1e400)"]
+)
+def test_numbers_that_float64_would_lose_are_refused(tmp_path, asserted):
+    declared = (
+        "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)"
+    )
+    box = "(assert (>= X_0 -1))(assert (>= X_1 -1))(assert (<= X_1 1))(assert (<= Y_1 5))"
+    box += "" if "X_0 1e400" in asserted else "(assert (<= X_0 1))"
+    (tmp_path / "old.vnnlib").write_text(f"{declared}{box}(assert {asserted})")
+    query = read_query(tmp_path / "old.vnnlib")
+    with pytest.raises(UnsupportedError, match="other units"):
+        solve_query(query, {query.networks[0].name: _saved(tmp_path)}, seconds=5)
 
 
 def test_an_input_of_another_size_is_named(tmp_path):

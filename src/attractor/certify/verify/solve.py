@@ -30,6 +30,10 @@ from .query import NetworkDeclaration, Query, Tensor
 Tell = Callable[[str], None]
 
 
+# Smaller numbers of a query, and larger ones than one over it, are refused.
+_LEAST = Fraction(1, 10**100)
+
+
 class Satisfied(Enum):
     """The answers to a query, in the words of VNN-LIB."""
 
@@ -242,9 +246,20 @@ def _values(problem: _Problem, conditions: Sequence[Comparison], flat: jax.Array
     used = sorted({factors for one in conditions for factors in one.polynomial.terms})
     columns = [_monomial(arrays, factors, flat) for factors in used]
     matrix = np.array([
-        [float(one.polynomial.terms.get(factors, 0)) for factors in used] for one in conditions
+        [_number(one.polynomial.terms.get(factors, Fraction(0))) for factors in used] for one in conditions
     ])
     return jnp.matmul(matrix, jnp.stack(columns))
+
+
+def _number(exact: Fraction) -> float:
+    """A number of the query in float64, far from where that loses digits or ends.
+
+    Raises:
+        UnsupportedError: it is too small or too large: rounded to nothing it would change the question.
+    """
+    if exact and not _LEAST < abs(exact) < 1 / _LEAST:
+        raise UnsupportedError("the query has a number beyond 1e-100 to 1e100; state it in other units")
+    return float(exact)
 
 
 def _monomial(arrays: Mapping[str, jax.Array], factors: tuple[Variable, ...], like: jax.Array) -> jax.Array:
@@ -257,7 +272,7 @@ def _monomial(arrays: Mapping[str, jax.Array], factors: tuple[Variable, ...], li
 
 def _outward(ends: Sequence[Fraction], *, below: bool) -> np.ndarray:
     """The nearest numbers of float64 that do not cut the box."""
-    found = np.array([float(end) for end in ends])
+    found = np.array([_number(end) for end in ends])
     for index, end in enumerate(ends):
         exact = Fraction(found[index])
         if (exact > end) if below else (exact < end):
