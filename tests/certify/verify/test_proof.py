@@ -8,6 +8,7 @@ import pytest
 
 import attractor
 from attractor.cells import GRU, LSTM, Cell
+from attractor.certify.dual import search as search_module
 from attractor.certify.verify import Answer, prove
 from attractor.errors import InputDataError, ShapeError, UnsupportedError
 
@@ -114,6 +115,26 @@ def test_a_function_without_results_and_one_that_cannot_be_read_are_refused():
         prove(lambda x: x[:0], [0.0], [1.0])
     with pytest.raises(UnsupportedError, match="sort"):
         prove(jnp.sort, [0.0, 0.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: jnp.exp(jnp.maximum(1 / x[0], 0.0)) - 10,
+        lambda x: jnp.maximum(1 / x[0], 0.0) ** 2 - 10,
+        lambda x: jnp.maximum(1 / x[0], 0.0) ** 3 - 10,
+        lambda x: jnp.sin(jnp.maximum(1 / x[0], 0.0)) - 0.5,
+        lambda x: jnp.tanh(jnp.maximum(1 / x[0], 0.0)) - 0.9,
+        lambda x: jnp.log(1 + jnp.maximum(1 / x[0], 0.0)) - 3,
+        lambda x: jax.nn.sigmoid(x[1]) * jnp.maximum(1 / x[0], 0.0) - 3,
+        lambda x: jnp.where(x[0] / x[1] > 0, 1.0, 0.0) - 0.5,
+        lambda x: jnp.where(x[0] / x[1] == 1.0, 1.0, 0.0) - 0.5,
+    ],
+)
+def test_boxes_without_bounds_prove_nothing_also_where_no_attack_helps(function, monkeypatch):
+    monkeypatch.setattr(search_module, "_attacked", lambda *_: False)
+    monkeypatch.setattr(search_module, "_corners_tried", lambda *_: False)
+    assert prove(function, -np.ones(2), np.ones(2), seconds=0.2).answer is Answer.OPEN
 
 
 def test_what_is_undefined_in_the_set_is_never_proved():

@@ -89,6 +89,8 @@ class Function(ABC):
                 gain = gain - slope * one
             if missed is not None:
                 gain = gain + sign * missed
+            # An end without bound leaves inf - inf, which is no number: then nothing is known, never less.
+            gain = np.where(np.isnan(gain), sign * np.inf, gain)
             if best is None:
                 best, where = gain, point
                 continue

@@ -143,13 +143,15 @@ def _interval(one: Affine, lows: Sequence[np.ndarray], highs: Sequence[np.ndarra
         middle = middle + part.apply((low + high) / 2)
         radius = radius + part.magnitude.apply((high - low) / 2)
     error = 2 * _UNIT * (one.terms_per_entry + 4) * reach
-    low, high = middle - radius - error, middle + radius + error
-    low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+    shape = (*lows[0].shape[:-1], len(one.bias))  # also of what reads nothing
+    low, high = (
+        np.broadcast_to(end, shape).copy() for end in (middle - radius - error, middle + radius + error)
+    )
     for rows, source, columns, signs in one.singles:
         ends = lows[source][..., columns], highs[source][..., columns]
         low[..., rows] = _added(np.where(signs > 0, ends[0], -ends[1]), one.bias[rows], -np.inf)
         high[..., rows] = _added(np.where(signs > 0, ends[1], -ends[0]), one.bias[rows], np.inf)
-    return low, high
+    return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
 
 
 def _added(one: np.ndarray, other: np.ndarray, towards: float) -> np.ndarray:
