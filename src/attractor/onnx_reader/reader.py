@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from attractor.errors import AttractorError, InputDataError, ShapeError, UnsupportedError
+from attractor.shown import Shown, counted
 
 from . import arrays, entrywise, recurrent, windows
 from .node import OPERATORS, Attribute, Node, Value
@@ -43,7 +44,7 @@ class Port:
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxFunction:
+class OnnxFunction(Shown):
     """A network of an ONNX file.
 
     Args:
@@ -63,6 +64,15 @@ class OnnxFunction:
     digest: str
     steps: tuple[tuple[Node, tuple[str, ...], tuple[str, ...]], ...] = field(repr=False)
     constants: dict[str, np.ndarray] = field(repr=False)
+
+    def __str__(self) -> str:
+        """What goes in and out, and what it is made of."""
+        lines = [
+            f"a network of {counted(len(self.steps), 'operation')} (ONNX operators of version {self.opset})"
+        ]
+        for what, ports in (("in", self.inputs), ("out", self.outputs)):
+            lines += [f"{what}: {port.name}, {port.dtype} of shape {port.shape}" for port in ports]
+        return "\n".join([*lines, f"operators: {', '.join(self.operators)}"])
 
     @property
     def names(self) -> tuple[str, ...]:
