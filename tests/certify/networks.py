@@ -4,7 +4,8 @@ import numpy as np
 
 from attractor.certify.dual.linear_maps import Dense
 from attractor.certify.dual.network import Affine, Network, Node
-from attractor.certify.dual.relaxation import Region, tightened, walk, wanted_of
+from attractor.certify.dual.relaxation import Region, walk, wanted_of
+from attractor.certify.dual.tightening import tightened
 
 KINDS = ["relu", "tanh", "logistic", "erf", "exp", "sin", "square", "product", "gated"]
 
@@ -27,7 +28,7 @@ def made(sizes, kinds, seed, scale=1.0):
 def bounds(network, low, high):
     """Lower and upper bounds of all outputs on pieces, one a row."""
     region = Region(network, low.min(axis=0), high.max(axis=0))
-    boxes, lines = tightened(region, low, high)
+    boxes, lines, _ = tightened(region, low, high)
     sides = []
     for sign in (-1.0, 1.0):
         wanted, constant = wanted_of(region, network.output, sign * np.eye(len(network.output.bias)))

@@ -10,7 +10,8 @@ from networks import KINDS, bounds, made
 from attractor.certify.dual.linear_maps import Dense
 from attractor.certify.dual.lowering import network_of
 from attractor.certify.dual.network import Affine, Network, Node
-from attractor.certify.dual.relaxation import Region, lines_of, tightened, walk, wanted_of
+from attractor.certify.dual.relaxation import Region, lines_of, walk, wanted_of
+from attractor.certify.dual.tightening import tightened
 from attractor.program import double_precision, trace
 
 
@@ -48,7 +49,7 @@ def test_any_slopes_give_a_valid_bound():
         network = made([3, 4, 4, 4, 1], kinds, seed)
         low, high = -0.4 * np.ones((1, 3)), 0.4 * np.ones((1, 3))
         region = Region(network, low[0], high[0])
-        boxes, _ = tightened(region, low, high)
+        boxes, _, _ = tightened(region, low, high)
         inputs = generator.uniform(-0.4, 0.4, (300, 3))
         most = network.evaluate(inputs).max()
         wanted, constant = wanted_of(region, network.output, np.eye(1))
@@ -96,13 +97,13 @@ def test_halves_are_bounded_no_worse_than_the_whole():
         network = made([3, 8, 8, 1], ["relu", "tanh"], seed)
         low, high = -np.ones((1, 3)), np.ones((1, 3))
         region = Region(network, low[0], high[0])
-        whole, lines = tightened(region, low, high)
+        whole, lines, _ = tightened(region, low, high)
         wanted, constant = wanted_of(region, network.output, np.eye(1))
         before = walk(region, low, high, wanted, constant, lines).upper[0, 0]
         lows, highs = np.repeat(low, 2, axis=0), np.repeat(high, 2, axis=0)
         highs[0, 0] = lows[1, 0] = 0.0
         known = [tuple((np.repeat(a, 2, axis=0), np.repeat(b, 2, axis=0)) for a, b in box) for box in whole]
-        boxes, _ = tightened(region, lows, highs, known)
+        boxes, _, _ = tightened(region, lows, highs, known)
         for old, new in zip(whole, boxes, strict=True):
             for (least, most), (lower, upper) in zip(old, new, strict=True):
                 assert (lower >= least).all()

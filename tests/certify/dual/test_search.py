@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from attractor.certify.dual.clauses import of_clauses
 from attractor.certify.dual.linear_maps import Dense
 from attractor.certify.dual.network import Affine, Network, Node
-from attractor.certify.dual.search import Found, of_clauses, search
+from attractor.certify.dual.search import Found, search
 
 
 def rectifiers(sizes, seed):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from networks import KINDS, made
 
-from attractor.certify.dual.relaxation import Region, lines_of, tightened, walk, wanted_of
+from attractor.certify.dual.relaxation import Region, lines_of, walk, wanted_of
+from attractor.certify.dual.tightening import tightened
 
 
 @pytest.mark.slow
@@ -18,7 +19,7 @@ def test_no_input_of_a_hundred_thousand_trials_is_above_its_bound():
         low = generator.uniform(-2, 2, (4, 3))
         high = low + generator.choice([0.0, 1e-3, 0.1, 1.0], (4, 1)) * generator.random((4, 3))
         region = Region(network, low.min(axis=0), high.max(axis=0))
-        boxes, _ = tightened(region, low, high)
+        boxes, _, _ = tightened(region, low, high)
         rows = generator.normal(size=(3, 2))
         lines = []
         for index, box in enumerate(boxes):

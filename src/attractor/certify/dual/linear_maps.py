@@ -40,11 +40,11 @@ class Dense:
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """L x for every row x of a batch."""
-        return rows @ self.matrix.T
+        return _times(rows, self.matrix.T)
 
     def transposed(self, rows: np.ndarray) -> np.ndarray:
         """L' a for every row a of a batch."""
-        return rows @ self.matrix
+        return _times(rows, self.matrix)
 
     @cached_property
     def magnitude(self) -> "Dense":
@@ -173,6 +173,12 @@ LinearMap: TypeAlias = Dense | Selection | Sparse
 def _shape(matrix: sparse.csr_array) -> tuple[int, int]:
     rows, columns = matrix.shape or (0, 0)
     return int(rows), int(columns)
+
+
+def _times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """One product of matrices, where a stack of few rows each would be many products with vectors."""
+    flat = rows.reshape(-1, rows.shape[-1]) @ matrix
+    return flat.reshape(*rows.shape[:-1], matrix.shape[1])
 
 
 def _times_sparse(rows: np.ndarray, matrix: sparse.csr_array) -> np.ndarray:

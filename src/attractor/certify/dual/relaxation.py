@@ -65,10 +65,13 @@ class Walked(NamedTuple):
     Args:
         upper: no value of the objective on the piece is larger, shape (pieces, objectives).
         inputs: coefficients of the input, shape (pieces, objectives, inputs).
+        nodes: coefficients of the results of the nodes, shape (pieces or 1, objectives, size); None where an
+            objective does not depend on one.
     """
 
     upper: np.ndarray
     inputs: np.ndarray
+    nodes: list[np.ndarray | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,7 @@ def _magnitudes(region: Region) -> Magnitudes:
     sums = []
     lows, highs = [region.low], [region.high]
     for node in region.network.nodes:
-        sums.append(tuple(_reach(one, values) for one in node.arguments))
+        sums.append(tuple(reach(one, values) for one in node.arguments))
         boxes = tuple(
             _interval(one, lows, highs, size) for one, size in zip(node.arguments, sums[-1], strict=True)
         )
@@ -124,10 +127,11 @@ def _magnitudes(region: Region) -> Magnitudes:
         lows.append(low)
         highs.append(high)
         values.append(np.maximum(np.abs(low), np.abs(high)))
-    return Magnitudes(values, sums, _reach(region.network.output, values))
+    return Magnitudes(values, sums, reach(region.network.output, values))
 
 
-def _reach(one: Affine, values: Sequence[np.ndarray]) -> np.ndarray:
+def reach(one: Affine, values: Sequence[np.ndarray]) -> np.ndarray:
+    """What the sums of an affine function of values of these sizes may reach, shape (size,)."""
     with np.errstate(invalid="ignore"):
         total = one.reach_bias
         for source, part in one.reach_terms.items():
@@ -268,12 +272,14 @@ def walk(
         lines: for every node; None for those that no objective depends on.
     """
     coefficients = dict(wanted)
+    nodes: list[np.ndarray | None] = [None] * len(lines)
     total = np.zeros((len(low), 1)) + constant
     with np.errstate(invalid="ignore", over="ignore"):
         for index in range(len(lines) - 1, -1, -1):
             own, here = coefficients.pop(index + 1, None), lines[index]
             if own is None or here is None:
                 continue
+            nodes[index] = own
             total = total + _through(region.network.nodes[index], here, own, coefficients)
         inputs = coefficients.get(0)
         if inputs is None:
@@ -288,7 +294,7 @@ def walk(
             * region.magnitudes.values[0]
         )
         total = total + _dot(inputs, middle) + _dot(np.abs(inputs), wide)
-    return Walked(np.where(np.isnan(total), np.inf, total), inputs)
+    return Walked(np.where(np.isnan(total), np.inf, total), inputs, nodes)
 
 
 def _through(node: Node, lines: Lines, own: np.ndarray, coefficients: dict[int, np.ndarray]) -> np.ndarray:
@@ -329,72 +335,9 @@ def wanted_of(region: Region, one: Affine, rows: np.ndarray) -> tuple[dict[int, 
     Args:
         region: the network and its box.
         one: y.
-        rows: shape (objectives, entries of y).
+        rows: shape (objectives, entries of y), or (pieces, objectives, entries of y).
     """
-    wanted = {source: part.transposed(rows)[None] for source, part in one.terms.items()}
-    reach = np.abs(rows) @ _reach(one, region.magnitudes.values)
-    return wanted, rows @ one.bias + 2 * _UNIT * (one.terms_per_entry + rows.shape[1] + 8) * reach
-
-
-@_quiet
-def tightened(
-    region: Region, low: np.ndarray, high: np.ndarray, known: NodeBoxes | None = None
-) -> tuple[NodeBoxes, list[Lines | None]]:
-    """Boxes of all arguments, each the better of intervals and of a walk from it, and lines on them.
-
-    Args:
-        region: the network and its box.
-        low: least inputs of each piece, shape (pieces, inputs).
-        high: largest ones.
-        known: boxes that hold as well.
-    """
-    boxes = intervals(region, low, high, known)
-    lines: list[Lines | None] = []
-    for index, node in enumerate(region.network.nodes):
-        if index and any(set(one.terms) - {0} for one in node.arguments):
-            better = tuple(
-                _walked_box(region, low, high, one, box, lines)
-                for one, box in zip(node.arguments, boxes[index], strict=True)
-            )
-            boxes[index] = better
-        lines.append(lines_of(region, index, boxes[index]))
-    return boxes, lines
-
-
-# Numbers that one walk may hold at a node.
-_MOST = 4_000_000
-
-
-def _walked_box(
-    region: Region,
-    low: np.ndarray,
-    high: np.ndarray,
-    one: Affine,
-    box: Box,
-    lines: Sequence[Lines | None],
-) -> Box:
-    """The box of an argument, by walks back from those of its entries that are worth it."""
-    entries = np.flatnonzero(_open(region.network.nodes[len(lines)], box))
-    if not len(entries):
-        return box
-    least, most = box[0].copy(), box[1].copy()
-    widest = max(max((before.size for before in region.network.nodes), default=1), region.network.inputs)
-    size = max(int(_MOST / max(len(low) * widest, 1)), 1)
-    for chosen in (entries[start : start + size] for start in range(0, len(entries), size)):
-        for sign in (1.0, -1.0):
-            wanted = {source: sign * part.chosen(chosen)[None] for source, part in one.terms.items()}
-            error = 2 * _UNIT * (one.terms_per_entry + 8) * _reach(one, region.magnitudes.values)[chosen]
-            found = walk(region, low, high, wanted, sign * one.bias[chosen] + error, lines).upper
-            if sign > 0:
-                most[:, chosen] = np.minimum(most[:, chosen], found)
-            else:
-                least[:, chosen] = np.maximum(least[:, chosen], -found)
-    return least, most
-
-
-def _open(node: Node, box: Box) -> np.ndarray:
-    """Entries of which a better box would better the relaxation, in some piece."""
-    low, high = box
-    if node.function == "relu":
-        return np.asarray(((low < 0) & (high > 0)).any(axis=0))
-    return np.asarray((high > low).any(axis=0))
+    each = rows if rows.ndim == 3 else rows[None]
+    wanted = {source: part.transposed(each) for source, part in one.terms.items()}
+    sums = np.abs(rows) @ reach(one, region.magnitudes.values)
+    return wanted, rows @ one.bias + 2 * _UNIT * (one.terms_per_entry + rows.shape[-1] + 8) * sums

@@ -2,24 +2,43 @@
 
 The conditions are entries g_k(x) <= 0 (or < 0) of one network's output, a clause is a set of them. An attack
 looks for such an input; branch and bound proves that there is none: a piece of the box is done with a clause
-when the lower bound of one of its conditions is above zero there. Pieces are halved along the input that
-moves the undecided condition most. Whatever ends the search, the answer is what is known by then.
+when a condition of it, or a mean of them, is above zero there. Pieces are cut along inputs where these are
+few, else at inner values, whose slopes go on from those of the whole. Whatever ends the search, the answer is
+what is known by then.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
+from .attack import Attack, Check
+from .branching import inner_cuts, input_cuts
+from .clauses import Clauses
 from .network import Network
-from .relaxation import NodeBoxes, Region, output_box, tightened, walk, wanted_of
+from .pieces import Cuts, Pieces, whole
+from .relaxation import Region, Walked, output_box, walk, wanted_of
+from .slopes import Descent, Means, descended, of_piece, slopes_of, started
+from .tightening import Tightened, opened_entries, tightened
+from .tree import Journal, Tree, Walk
 
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
-_PIECES = 512
-_NUMBERS = 200_000
+_PIECES, _NUMBERS = 512, 200_000
+# Inputs up to which cuts are along them.
+_FEW_INPUTS = 16
+# Seconds that a batch may take, and the share of the time that goes into attacks after the first rounds.
+_SECONDS, _ATTACKS = 0.4, 0.15
+# Steps of descents: for boxes of the whole (with few inputs and with many), for means of the whole, of a piece,
+# of a piece cut inside.
+_BOXES_FEW, _BOXES, _ROOT, _PIECE, _INNER = 20, 60, 60, 8, 25
+# Numbers that descents for boxes of the whole may go through.
+_ROOT_NUMBERS = 1e8
+
+Tell = Callable[[str], None]
 
 
 class Found(Enum):
@@ -28,33 +47,6 @@ class Found(Enum):
     ABSENT = "no input of the box satisfies a clause"
     PRESENT = "an input of the box satisfies a clause"
     OPEN = "not decided"
-
-
-@dataclass(frozen=True, eq=False)
-class Clauses:
-    """Sets of conditions on the outputs g of a network.
-
-    Args:
-        members: which conditions each clause holds, shape (clauses, conditions).
-        strict: whether a condition is g < 0 and not g <= 0, shape (conditions,).
-    """
-
-    members: Bool[np.ndarray, "clauses conditions"]
-    strict: Bool[np.ndarray, " conditions"]
-
-    def met(self, values: Float[np.ndarray, "rows conditions"]) -> Bool[np.ndarray, "rows clauses"]:
-        """Whether all conditions of a clause hold at a row of values; what is no number meets none."""
-        holds = np.where(self.strict, values < 0, values <= 0)
-        return np.asarray((holds[:, None] | ~self.members).all(axis=-1))
-
-    def refuted(self, lower: Float[np.ndarray, "rows conditions"]) -> Bool[np.ndarray, "rows clauses"]:
-        """Whether lower bounds exclude some condition of a clause."""
-        fails = np.where(self.strict, lower >= 0, lower > 0)
-        return np.asarray((fails[:, None] & self.members).any(axis=-1))
-
-    def worst(self, values: Float[np.ndarray, "rows conditions"]) -> Float[np.ndarray, "rows clauses"]:
-        """The largest value among the conditions of every clause."""
-        return np.where(self.members, values[:, None], -np.inf).max(axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +61,7 @@ class Search:
         pieces: pieces of the box bounded.
         left: pieces not decided.
         seconds: how long it took.
+        tree: how the box was cut, where a journal was kept.
     """
 
     found: Found
@@ -78,54 +71,7 @@ class Search:
     pieces: int
     left: int
     seconds: float
-
-
-@dataclass(eq=False)
-class _Pieces:
-    """Pieces that are not decided, and what is known of each."""
-
-    low: np.ndarray
-    high: np.ndarray
-    open: np.ndarray
-    bound: np.ndarray
-    boxes: NodeBoxes
-
-    def taken(self, index: np.ndarray) -> "_Pieces":
-        boxes = [tuple((low[index], high[index]) for low, high in node) for node in self.boxes]
-        return _Pieces(self.low[index], self.high[index], self.open[index], self.bound[index], boxes)
-
-    def __len__(self) -> int:
-        return len(self.low)
-
-
-Check = Callable[[np.ndarray], bool]
-Tell = Callable[[str], None]
-
-
-@dataclass(eq=False)
-class _Attack:
-    """The best input so far."""
-
-    network: Network
-    clauses: Clauses
-    check: Check
-    best: float = np.inf
-    point: np.ndarray | None = None
-    near: np.ndarray | None = field(default=None)
-
-    def tried(self, inputs: np.ndarray) -> bool:
-        """Whether one of these inputs satisfies a clause, also by the outer check."""
-        values = self.network.evaluate(inputs)
-        worst = self.clauses.worst(values)
-        worst = np.where(np.isnan(worst), np.inf, worst).min(axis=-1)
-        first = int(np.argmin(worst))
-        if worst[first] < self.best:
-            self.best, self.near = float(worst[first]), inputs[first]
-        for row in np.flatnonzero(self.clauses.met(values).any(axis=-1))[:8]:
-            if self.check(inputs[row]):
-                self.point = inputs[row]
-                return True
-        return False
+    tree: Tree | None = None
 
 
 def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
@@ -138,6 +84,8 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
     check: Check = lambda _: True,
     tell: Tell = lambda _: None,
     seed: int = 0,
+    tolerance: float | None = None,
+    journal: Journal | None = None,
 ) -> Search:
     """Decide whether an input of a box satisfies all conditions of one of the clauses.
 
@@ -150,186 +98,244 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
         check: whether an input that satisfies a clause by this arithmetic also does so by the network itself.
         tell: what to do with a line of progress.
         seed: of the attack.
+        tolerance: go on until `lower` and `attained` are this close, whatever their signs; None to decide.
+        journal: where to write down how the box is cut, for a certificate.
     """
     began = time.monotonic()
-    deadline = began + seconds
-    attack, region = _Attack(network, clauses, check), Region(network, low, high)
-
-    def ended(found: Found, lower: float, pieces: int, left: int) -> Search:
-        return Search(found, attack.point, lower, attack.best, pieces, left, time.monotonic() - began)
-
+    attack = Attack(network, clauses, check, low, high, np.random.default_rng(seed), tolerance is None)
+    one = _Searching(
+        Region(network, low, high), attack, journal or Journal(), began, began + seconds, tell, tolerance
+    )
     with np.errstate(all="ignore"):
-        if _attacked(attack, low, high, np.random.default_rng(seed), deadline):
-            return ended(Found.PRESENT, -np.inf, 0, 0)
-        return _branched(attack, region, deadline, tell, ended)
-
-
-def _branched(
-    attack: _Attack,
-    region: Region,
-    deadline: float,
-    tell: Tell,
-    ended: Callable[[Found, float, int, int], Search],
-) -> Search:
-    """Branch and bound over the inputs."""
-    clauses = attack.clauses
-    start = np.ones((1, len(clauses.members)), bool)
-    left = _Pieces(region.low[None], region.high[None], start, np.full(1, -np.inf), region.root)
-    done, told, proved = 0, time.monotonic(), np.inf
-    batch = max(
-        min(
-            _PIECES, _NUMBERS // max(region.network.inputs, *(node.size for node in region.network.nodes), 1)
-        ),
-        1,
+        found = one.found()
+    tree = None if journal is None else journal.tree
+    return Search(
+        found, attack.point, one.lower, attack.best, one.done, len(one.left), time.monotonic() - began, tree
     )
-    while len(left):
-        if time.monotonic() > deadline:
-            return ended(Found.OPEN, min(proved, float(left.bound.min())), done, len(left))
-        order = np.argsort(left.bound, kind="stable")
-        now = left.taken(order[:batch])
-        left = left.taken(np.sort(order[batch:]))
-        done += len(now)
-        rest, corners, axes, bounds = _bounded(region, clauses, now)
-        decided = bounds[~rest]
-        proved = min(proved, float(decided.min(initial=np.inf)))
-        if rest.any() and _corners_tried(attack, region, now, rest, corners):
-            return ended(Found.PRESENT, -np.inf, done, len(left))
-        halves = _halved(now.taken(np.flatnonzero(rest)), axes[rest])
-        left = _joined(left, halves)
-        if time.monotonic() > told + 1.0 and len(left):
-            told = time.monotonic()
-            tell(
-                f"{done} pieces bounded, {len(left)} left, "
-                f"between {left.bound.min():.4g} and {attack.best:.4g}"
+
+
+@dataclass(eq=False)
+class _Searching:
+    """The state of a search."""
+
+    region: Region
+    attack: Attack
+    journal: Journal
+    began: float
+    deadline: float
+    tell: Tell
+    tolerance: float | None
+    done: int = 0
+    told: float = 0.0
+    proved: float = np.inf
+    batch: int = field(init=False)
+    left: Pieces = field(init=False)
+
+    def __post_init__(self) -> None:
+        network = self.region.network
+        widest = max(network.inputs, *(node.size for node in network.nodes), 1)
+        self.batch = max(min(_PIECES, _NUMBERS // widest), 1)
+        self.told = self.began
+        self.left = whole(self.region, len(self.attack.clauses.members))
+
+    @property
+    def few(self) -> bool:
+        """Whether pieces are cut along inputs."""
+        return self.region.network.inputs <= _FEW_INPUTS
+
+    @property
+    def lower(self) -> float:
+        """No clause's largest condition is below this."""
+        return min(self.proved, float(self.left.bounds.min(initial=np.inf)))
+
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self.deadline
+
+    def enough(self, bounds: np.ndarray) -> np.ndarray:
+        """Whether lower bounds of clauses need no more work."""
+        if self.tolerance is None:
+            return bounds > 0
+        return bounds >= self.attack.best - self.tolerance
+
+    def found(self) -> Found:
+        """Attack, bound the whole, then cut it."""
+        if self.attack.round(self.region.low[None], self.region.high[None], self.deadline):
+            return Found.PRESENT
+        while len(self.left):
+            if self.late():
+                return Found.OPEN
+            began = time.monotonic()
+            if self._batch():
+                return Found.PRESENT
+            if time.monotonic() - began > _SECONDS:
+                self.batch = max(self.batch // 2, 1)
+            self._progress()
+        return Found.ABSENT
+
+    def _progress(self) -> None:
+        if time.monotonic() > self.told + 1.0 and len(self.left):
+            self.told = time.monotonic()
+            self.tell(
+                f"{self.done} pieces bounded, {len(self.left)} left, "
+                f"between {self.left.bounds.min():.4g} and {self.attack.best:.4g}"
             )
-    return ended(Found.ABSENT, proved, done, 0)
 
+    def _batch(self) -> bool:
+        """Bound the pieces with the least bounds and cut what is not decided; whether an input was found."""
+        now, self.left = self.left.first(self.batch)
+        self.done += len(now)
+        step = self._bounded(now)
+        if not len(step.now):
+            return False
+        if self.late():  # nothing is thrown away
+            self.left = self.left.joined(step.now)
+            return False
+        halves = step.now.halved(self._cuts(step), self.journal)
+        self.left = self.left.joined(halves)
+        return self._attacked(step)
 
-def _bounded(
-    region: Region, clauses: Clauses, now: _Pieces
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Bound all conditions on a batch of pieces.
-
-    Returns:
-        Which pieces are not decided, for each the inputs that its least conditions lie at by the relaxation,
-        the axis to halve it along, and the bound of its clauses.
-    """
-    now.boxes, lines = tightened(region, now.low, now.high, now.boxes)
-    output = region.network.output
-    wanted, constant = wanted_of(region, output, -np.eye(len(output.bias)))
-    found = walk(region, now.low, now.high, wanted, constant, lines)
-    lower = np.maximum(-found.upper, output_box(region, now.low, now.high, now.boxes)[0])
-    now.open &= ~clauses.refuted(lower)
-    worst = clauses.worst(lower)
-    now.bound = np.maximum(np.where(now.open, worst, np.inf).min(axis=-1), now.bound)
-    bound = np.where(now.open.any(axis=-1), now.bound, worst.min(axis=-1))
-    chosen = _condition_to_mend(clauses, lower, now.open)
-    coefficients = found.inputs[np.arange(len(now)), chosen]
-    corners = np.where(coefficients > 0, now.high, now.low)
-    width = now.high - now.low
-    reach = np.abs(coefficients).max(axis=-1, keepdims=True)
-    axes = np.argmax((np.abs(coefficients) + 1e-3 * reach + 1e-300) * width, axis=-1)
-    return np.asarray(now.open.any(axis=-1)), corners, axes, bound
-
-
-def _condition_to_mend(clauses: Clauses, lower: np.ndarray, still: np.ndarray) -> np.ndarray:
-    """The condition nearest to being refuted, of the open clause that is furthest from it."""
-    within = np.where(clauses.members[None] & still[:, :, None], lower[:, None], -np.inf)
-    best = within.max(axis=-1)
-    clause = np.argmin(np.where(still, best, np.inf), axis=-1)
-    return np.argmax(within[np.arange(len(lower)), clause], axis=-1)
-
-
-def _corners_tried(
-    attack: _Attack, region: Region, now: _Pieces, rest: np.ndarray, corners: np.ndarray
-) -> bool:
-    middle = (now.low[rest] + now.high[rest]) / 2
-    if attack.tried(np.concatenate([middle, corners[rest]])):
-        return True
-    nearest = attack.near
-    if nearest is None:
-        return False
-    return _descended(attack, region.low, region.high, np.vstack([nearest, corners[rest][:4]]), 4, 0.02)
-
-
-def _halved(now: _Pieces, axes: np.ndarray) -> _Pieces:
-    rows = np.arange(len(now))
-    middle = (now.low[rows, axes] + now.high[rows, axes]) / 2
-    twice = now.taken(np.concatenate([rows, rows]))
-    twice.high[rows, axes] = middle
-    twice.low[len(rows) + rows, axes] = middle
-    return twice
-
-
-def _joined(one: _Pieces, other: _Pieces) -> _Pieces:
-    boxes = [
-        tuple(
-            (np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]]))
-            for a, b in zip(left, right, strict=True)
-        )
-        for left, right in zip(one.boxes, other.boxes, strict=True)
-    ]
-    return _Pieces(
-        np.concatenate([one.low, other.low]),
-        np.concatenate([one.high, other.high]),
-        np.concatenate([one.open, other.open]),
-        np.concatenate([one.bound, other.bound]),
-        boxes,
-    )
-
-
-def _attacked(
-    attack: _Attack, low: np.ndarray, high: np.ndarray, generator: np.random.Generator, deadline: float
-) -> bool:
-    """Corners, random inputs, and descents from the best of them."""
-    sampled = _samples(low, high, generator, 512)
-    if attack.tried(sampled):
-        return True
-    for count, steps in ((32, 30), (32, 100)):
-        starts = _samples(low, high, generator, count)
-        starts = starts if attack.near is None else np.concatenate([starts, attack.near[None]])
-        if time.monotonic() > deadline or _descended(attack, low, high, starts, steps, 0.1):
-            return attack.point is not None
-    return False
-
-
-def _samples(low: np.ndarray, high: np.ndarray, generator: np.random.Generator, count: int) -> np.ndarray:
-    """The middle, random inputs and random corners."""
-    inside = generator.uniform(low, high, (count // 2, len(low)))
-    corners = np.where(generator.random((count - count // 2, len(low))) < 0.5, low, high)
-    return np.clip(np.concatenate([(low + high)[None] / 2, inside, corners]), low, high)
-
-
-def _descended(
-    attack: _Attack, low: np.ndarray, high: np.ndarray, starts: np.ndarray, steps: int, size: float
-) -> bool:
-    """Projected gradient descent on what keeps the nearest clause from being met, by sign."""
-    inputs, width = np.clip(starts, low, high), high - low
-    for step in range(steps):
-        values = attack.network.evaluate(inputs)
-        clause = np.argmin(attack.clauses.worst(values), axis=-1)
-        members = attack.clauses.members[clause]
-        worst = np.where(members, values, -np.inf)
-        rows = members * (values > 0) + (worst == worst.max(axis=-1, keepdims=True))
-        slope = attack.network.gradient(inputs, rows.astype(float))
-        moved = inputs - size * (1 - step / steps) * width * np.sign(np.nan_to_num(slope))
-        inputs = np.clip(moved, low, high)
-        if attack.tried(inputs):
+    def _attacked(self, step: "_Step") -> bool:
+        """Try the middles and the worst inputs of the relaxations, and from time to time a round."""
+        now = step.now
+        coefficients = step.walked.inputs[np.arange(len(now)), step.chosen]
+        worst = np.where(coefficients > 0, now.high, now.low)
+        if self.attack.tried(np.concatenate([(now.low + now.high) / 2, worst])):
             return True
-    return False
+        if self.attack.rounds > 2 and self.attack.seconds > _ATTACKS * (time.monotonic() - self.began):
+            return False
+        return self.attack.round(now.low, now.high, self.deadline)
+
+    def _bounded(self, now: Pieces) -> "_Step":
+        """Bounds of all clauses on a batch of pieces; what is left of it."""
+        first = now.number[0] == 0
+        step = self._conditions(now, self._tightened(now, cut_inside=not first and not self.few))
+        step = self._means(step, self._steps(first=first))
+        steps = self._steps_at_root(step.now) if first and len(step.now) else 0
+        if steps < 2:
+            return step
+        step = self._conditions(step.now, self._tightened(step.now, steps=steps))
+        return self._means(step, _ROOT)
+
+    def _steps(self, *, first: bool) -> int:
+        """Of descents for means; pieces cut along inputs gain from them by weights alone."""
+        if first:
+            return _ROOT
+        if not self.few:
+            return _INNER
+        return _PIECE if self._has_means else 0
+
+    @property
+    def _has_means(self) -> bool:
+        return int(self.attack.clauses.members.sum(axis=-1).max(initial=1)) > 1
+
+    def _steps_at_root(self, now: Pieces) -> int:
+        """Steps of descents for the boxes of all inner values that are worth their time."""
+        numbers, before = 0, self.region.network.inputs
+        for index, node in enumerate(self.region.network.nodes):
+            opened = sum(int(opened_entries(node, box).sum()) for box in now.boxes[index]) if index else 0
+            numbers += 2 * opened * before
+            before += node.size
+        return int(min(_BOXES_FEW if self.few else _BOXES, _ROOT_NUMBERS / max(numbers, 1)))
+
+    def _tightened(self, now: Pieces, *, steps: int = 0, cut_inside: bool = False) -> Tightened:
+        """Boxes of all inner values; those of pieces that were cut inside stay as they were but there."""
+
+        def noted(node: int, argument: int, entries: np.ndarray, descent: Descent) -> None:
+            for sign, part in ((1, slice(0, len(entries))), (-1, slice(len(entries), None))):
+                slopes = of_piece(descent.walked, descent.lines, 0, part)
+                self.journal.walked(Walk(0, node, argument, entries, sign, slopes))
+
+        found = tightened(
+            self.region, now.low, now.high, now.boxes,
+            steps=steps, record=noted, done=lambda _: self.late(), walks=not cut_inside,
+        )  # fmt: skip
+        now.boxes = found.boxes
+        for node in found.boxes:
+            for low, high in node:
+                now.bounds[(low > high).any(axis=-1)] = np.inf  # no input is in such a piece
+        return found
+
+    def _conditions(self, now: Pieces, known: Tightened) -> "_Step":
+        """Bound every condition by itself, with good slopes."""
+        output, clauses = self.region.network.output, self.attack.clauses
+        wanted, constant = wanted_of(self.region, output, -np.eye(len(output.bias)))
+        walked = walk(self.region, now.low, now.high, wanted, constant, known.lines)
+        lower = np.maximum(-walked.upper, output_box(self.region, now.low, now.high, now.boxes)[0])
+        now.bounds = np.maximum(now.bounds, clauses.worst(lower))
+        refuted = clauses.refuted(lower) if self.tolerance is None else np.zeros_like(now.open)
+        now.open &= ~(refuted | self.enough(now.bounds))
+        return self._left(_Step(now, known, walked, self._to_mend(lower, now)))
+
+    def _to_mend(self, lower: np.ndarray, now: Pieces) -> np.ndarray:
+        """The condition nearest to being refuted, of the open clause that is furthest from it."""
+        members = self.attack.clauses.members
+        clause = np.argmin(np.where(now.open, now.bounds, np.inf), axis=-1)
+        return np.argmax(np.where(members[clause], lower, -np.inf), axis=-1)
+
+    def _left(self, step: "_Step") -> "_Step":
+        """What is not decided of a batch."""
+        still = step.now.open.any(axis=-1)
+        self.proved = min(self.proved, float(step.now.bounds[~still].min(initial=np.inf)))
+        return step if still.all() else step.taken(np.flatnonzero(still))
+
+    def _means(self, step: "_Step", steps: int) -> "_Step":
+        """Bound means of the conditions of the open clauses, by descents."""
+        if not (steps and len(step.now)) or self.late():
+            return step
+        now, members = step.now, self.attack.clauses.members
+        kept = np.flatnonzero(now.open.any(axis=0))
+        shares = members[kept] / members[kept].sum(axis=-1, keepdims=True)
+        means = Means(self.region.network.output, members[kept], np.repeat(shares[None], len(now), axis=0))
+        descent = descended(
+            self.region, now.low, now.high, means, now.boxes, started(step.known.lines, now.slopes),
+            steps=steps, done=lambda upper: self.late() or bool(self._all_enough(-upper, now, kept)),
+        )  # fmt: skip
+        lower = -descent.walked.upper
+        before = now.open[:, kept]
+        now.bounds[:, kept] = np.maximum(now.bounds[:, kept], lower)
+        now.open[:, kept] &= ~self.enough(now.bounds[:, kept])
+        self._note_means(now, kept, before & ~now.open[:, kept], descent)
+        hardest = np.argmin(np.where(now.open[:, kept], lower, np.inf), axis=-1)
+        if not self.few:
+            now.slopes = slopes_of(descent.lines, hardest, len(now))
+        return self._left(_Step(now, step.known, descent.walked, hardest))
+
+    def _all_enough(self, lower: np.ndarray, now: Pieces, kept: np.ndarray) -> bool:
+        return bool((self.enough(lower) | ~now.open[:, kept]).all())
+
+    def _note_means(self, now: Pieces, kept: np.ndarray, refuted: np.ndarray, descent: Descent) -> None:
+        """Write down what refuted a clause, for a certificate."""
+        for row, column in zip(*np.nonzero(refuted), strict=True):
+            part = slice(int(column), int(column) + 1)
+            weights = None if descent.weights is None else descent.weights[row, part]
+            slopes = of_piece(descent.walked, descent.lines, int(row), part)
+            piece, output = int(now.number[row]), len(self.region.network.nodes)
+            self.journal.walked(Walk(piece, output, 0, kept[part], -1, slopes, weights))
+
+    def _cuts(self, step: "_Step") -> Cuts:
+        if self.few:
+            return input_cuts(step.now, step.known, step.walked, step.chosen)
+        return inner_cuts(self.region.network.nodes, step.now, step.known, step.walked, step.chosen)
 
 
-def of_clauses(
-    members: Sequence[Sequence[int]], conditions: int, strict: Sequence[bool] | None = None
-) -> Clauses:
-    """Clauses by the numbers of their conditions.
+class _Step(NamedTuple):
+    """A batch on its way through the bounds.
 
     Args:
-        members: of each clause.
-        conditions: how many there are.
-        strict: which are strict; None for none.
+        now: its pieces.
+        known: of their inner values.
+        walked: the last bounds.
+        chosen: for each piece the objective of these that is to be mended.
     """
-    held: Int[np.ndarray, "clauses conditions"] = np.zeros((len(members), conditions), bool)
-    for row, indices in zip(held, members, strict=True):
-        row[list(indices)] = True
-    return Clauses(held, np.zeros(conditions, bool) if strict is None else np.asarray(strict, bool))
+
+    now: Pieces
+    known: Tightened
+    walked: Walked
+    chosen: np.ndarray
+
+    def taken(self, index: np.ndarray) -> "_Step":
+        """Some pieces of it."""
+        nodes = [None if one is None else one if len(one) == 1 else one[index] for one in self.walked.nodes]
+        walked = Walked(self.walked.upper[index], self.walked.inputs[index], nodes)
+        return _Step(self.now.taken(index), self.known.taken(index), walked, self.chosen[index])

@@ -20,11 +20,12 @@ from attractor.errors import CellError, InputDataError, ShapeError
 from attractor.program import double_precision, single_precision, trace
 from attractor.shown import Shown, counted
 
+from ..dual.clauses import of_clauses
 from ..dual.expressions import mapped
 from ..dual.linear_maps import Selection
 from ..dual.lowering import network_of
 from ..dual.network import Affine, Network
-from ..dual.search import Found, Search, of_clauses, search
+from ..dual.search import Found, Search, search
 
 # `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array.
 Excess = Callable[[Array], Array]

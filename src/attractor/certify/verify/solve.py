@@ -22,8 +22,9 @@ from attractor.errors import InputDataError, UnsupportedError
 from attractor.onnx_reader import OnnxFunction, read_onnx
 from attractor.program import double_precision, trace
 
+from ..dual.clauses import of_clauses
 from ..dual.lowering import network_of
-from ..dual.search import Found, Search, of_clauses, search
+from ..dual.search import Found, Search, search
 from .formula import Comparison, Conjunction, Formula, Variable, disjuncts, holds, input_box
 from .query import NetworkDeclaration, Query, Tensor
 
