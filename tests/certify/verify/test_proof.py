@@ -8,7 +8,7 @@ import pytest
 
 import attractor
 from attractor.cells import GRU, LSTM, Cell
-from attractor.certify.dual import search as search_module
+from attractor.certify.dual.attack import Attack
 from attractor.certify.verify import Answer, prove
 from attractor.errors import InputDataError, ShapeError, UnsupportedError
 
@@ -132,8 +132,8 @@ def test_a_function_without_results_and_one_that_cannot_be_read_are_refused():
     ],
 )
 def test_boxes_without_bounds_prove_nothing_also_where_no_attack_helps(function, monkeypatch):
-    monkeypatch.setattr(search_module, "_attacked", lambda *_: False)
-    monkeypatch.setattr(search_module, "_corners_tried", lambda *_: False)
+    monkeypatch.setattr(Attack, "tried", lambda *_: False)
+    monkeypatch.setattr(Attack, "round", lambda *_: False)
     assert prove(function, -np.ones(2), np.ones(2), seconds=0.2).answer is Answer.OPEN
 
 

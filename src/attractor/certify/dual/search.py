@@ -23,7 +23,7 @@ from .network import Network
 from .pieces import Cuts, Pieces, whole
 from .relaxation import Region, Walked, output_box, walk, wanted_of
 from .slopes import Descent, Means, descended, of_piece, slopes_of, started
-from .tightening import Tightened, opened_entries, tightened
+from .tightening import Effort, Tightened, opened_entries, tightened
 from .tree import Journal, Tree, Walk
 
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
@@ -32,9 +32,9 @@ _PIECES, _NUMBERS = 512, 200_000
 _FEW_INPUTS = 16
 # Seconds that a batch may take, and the share of the time that goes into attacks after the first rounds.
 _SECONDS, _ATTACKS = 0.4, 0.15
-# Steps of descents: for boxes of the whole (with few inputs and with many), for means of the whole, of a piece,
-# of a piece cut inside.
-_BOXES_FEW, _BOXES, _ROOT, _PIECE, _INNER = 20, 60, 60, 8, 25
+# Steps of descents: for boxes of the whole (with few inputs and with many), for means of the whole, of a
+# piece, of a piece cut inside.
+_BOXES_FEW, _BOXES, _ROOT, _PIECE, _INNER = 20, 60, 60, 12, 25
 # Numbers that descents for boxes of the whole may go through.
 _ROOT_NUMBERS = 1e8
 
@@ -208,7 +208,7 @@ class _Searching:
 
     def _bounded(self, now: Pieces) -> "_Step":
         """Bounds of all clauses on a batch of pieces; what is left of it."""
-        first = now.number[0] == 0
+        first = bool(now.number[0] == 0)
         step = self._conditions(now, self._tightened(now, cut_inside=not first and not self.few))
         step = self._means(step, self._steps(first=first))
         steps = self._steps_at_root(step.now) if first and len(step.now) else 0
@@ -246,10 +246,8 @@ class _Searching:
                 slopes = of_piece(descent.walked, descent.lines, 0, part)
                 self.journal.walked(Walk(0, node, argument, entries, sign, slopes))
 
-        found = tightened(
-            self.region, now.low, now.high, now.boxes,
-            steps=steps, record=noted, done=lambda _: self.late(), walks=not cut_inside,
-        )  # fmt: skip
+        effort = Effort(not cut_inside, steps, noted, lambda _: self.late())
+        found = tightened(self.region, now.low, now.high, now.boxes, effort)
         now.boxes = found.boxes
         for node in found.boxes:
             for low, high in node:

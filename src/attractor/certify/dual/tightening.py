@@ -46,17 +46,29 @@ class Tightened(NamedTuple):
         return Tightened(boxes, lines, shares)
 
 
+class Effort(NamedTuple):
+    """How boxes of inner values are sought.
+
+    Args:
+        walks: False for intervals and known boxes alone.
+        steps: of descents on the slopes of every entry; 0 for good slopes as they are.
+        record: where to note the slopes that were found, for a certificate.
+        done: whether to stop, walks and descents; what is known by then is returned.
+    """
+
+    walks: bool = True
+    steps: int = 0
+    record: Record = lambda *_: None
+    done: Done = lambda _: False
+
+
 @_quiet
 def tightened(
     region: Region,
     low: np.ndarray,
     high: np.ndarray,
     known: NodeBoxes | None = None,
-    *,
-    steps: int = 0,
-    record: Record | None = None,
-    done: Done = lambda _: False,
-    walks: bool = True,
+    effort: Effort = Effort(),  # noqa: B008 (a tuple)
 ) -> Tightened:
     """Boxes of all arguments, each the better of intervals and of walks back from it, and lines on them.
 
@@ -65,17 +77,14 @@ def tightened(
         low: least inputs of each piece, shape (pieces, inputs).
         high: largest ones.
         known: boxes that hold as well.
-        steps: of descents on the slopes of every entry; 0 for good slopes as they are.
-        record: where to note the slopes that were found, for a certificate.
-        done: whether to stop, walks and descents; what is known by then is returned.
-        walks: False for intervals and known boxes alone.
+        effort: how they are sought.
     """
     boxes = intervals(region, low, high, known)
     lines: list[Lines | None] = []
     shares: list[tuple[np.ndarray, ...]] | None = [] if region.network.inputs <= _FEW else None
     for index, node in enumerate(region.network.nodes):
         found = [
-            _Argument(region, low, high, index, number, one, lines, walks).bounded(boxes, steps, record, done)
+            _Argument(region, low, high, index, number, one, lines).bounded(boxes, effort)
             for number, one in enumerate(node.arguments)
         ]
         boxes[index] = tuple(box for box, _ in found)
@@ -108,11 +117,8 @@ class _Argument(NamedTuple):
     number: int
     affine: Affine
     lines: list[Lines | None]
-    walks: bool
 
-    def bounded(
-        self, boxes: NodeBoxes, steps: int, record: Record | None, done: Done
-    ) -> tuple[Box, np.ndarray]:
+    def bounded(self, boxes: NodeBoxes, effort: Effort) -> tuple[Box, np.ndarray]:
         """Its box, and the sizes of the coefficients of the input in it."""
         box, inputs = boxes[self.node][self.number], self.region.network.inputs
         few = inputs <= _FEW
@@ -120,11 +126,10 @@ class _Argument(NamedTuple):
         if not set(self.affine.terms) - {0}:
             return box, self._of_input(shape) if few else np.zeros(shape)
         slope = np.zeros(shape)
-        if not self.walks or done(np.zeros((0, 0))):
-            return box, slope
         entries = np.flatnonzero(opened_entries(self.region.network.nodes[self.node], box))
         for chosen in self._groups(entries):
-            box = self._better(box, boxes, chosen, slope, steps, record, done)
+            if effort.walks and not effort.done(np.zeros((0, 0))):
+                box = self._better(box, boxes, chosen, slope, effort)
         return box, slope
 
     def _of_input(self, shape: tuple[int, int, int]) -> np.ndarray:
@@ -142,14 +147,7 @@ class _Argument(NamedTuple):
         return [entries[start : start + size] for start in range(0, len(entries), size)]
 
     def _better(
-        self,
-        box: Box,
-        boxes: NodeBoxes,
-        chosen: np.ndarray,
-        slope: np.ndarray,
-        steps: int,
-        record: Record | None,
-        done: Done,
+        self, box: Box, boxes: NodeBoxes, chosen: np.ndarray, slope: np.ndarray, effort: Effort
     ) -> Box:
         """The box with better ends for some entries, upper and lower ends in one walk."""
         sought, count = self._objectives(chosen), len(chosen)
@@ -158,13 +156,13 @@ class _Argument(NamedTuple):
         if slope.shape[-1]:
             sizes = np.abs(walked.inputs)
             slope[:, chosen] = (sizes[:, :count] + sizes[:, count:]) / 2
-        if steps:
+        if effort.steps:
             descent = descended(
-                self.region, self.low, self.high, sought, boxes, self.lines, steps=steps, done=done
-            )
+                self.region, self.low, self.high, sought, boxes, self.lines,
+                steps=effort.steps, done=effort.done,
+            )  # fmt: skip
             most = np.minimum(most, descent.walked.upper)
-            if record is not None:
-                record(self.node, self.number, chosen, descent)
+            effort.record(self.node, self.number, chosen, descent)
         least, largest = box[0].copy(), box[1].copy()
         largest[:, chosen] = np.minimum(largest[:, chosen], most[:, :count])
         least[:, chosen] = np.maximum(least[:, chosen], -most[:, count:])

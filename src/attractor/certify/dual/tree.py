@@ -31,7 +31,7 @@ class Walk:
     argument: int
     entries: Int[np.ndarray, " entries"]
     sign: int
-    slopes: tuple[tuple[Float[np.ndarray, "entries size"], ...], ...]
+    slopes: tuple[tuple[Float[np.ndarray, "entries _"], ...], ...]
     weights: Float[np.ndarray, "entries conditions"] | None = None
 
 
