@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from networks import made
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+import attractor.certify.dual.search as searching
 from attractor.certify.dual.clauses import of_clauses
 from attractor.certify.dual.linear_maps import Dense
 from attractor.certify.dual.network import Affine, Network, Node
@@ -66,17 +68,53 @@ def smallest_by_milp(network, low, high):
     return found.fun + network.output.bias[0]
 
 
+@pytest.mark.parametrize("kinds", [["relu", "relu"], ["tanh", "gated"], ["product", "tanh"]])
+def test_the_bracket_closes_around_what_is_reached(kinds):
+    for seed in range(3):
+        network = made([2, 5, 4, 1], kinds, seed)
+        low, high = -0.4 * np.ones(2), 0.4 * np.ones(2)
+        found = search(network, low, high, of_clauses([[0]], 1), seconds=20, tolerance=1e-4)
+        assert found.found is Found.ABSENT
+        assert 0 <= found.attained - found.lower <= 1e-4 + 1e-12
+        least = network.evaluate(grid_of(low, high)).min()
+        assert found.lower <= least + 1e-12
+        assert least <= found.attained + 1e-3
+
+
+def grid_of(low, high):
+    axes = [np.linspace(one, other, 201) for one, other in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, len(low))
+
+
+@pytest.mark.parametrize("kinds", [["relu", "relu"], ["tanh", "gated"], ["product", "tanh"]])
+def test_cuts_of_inner_values_lose_no_input(kinds, monkeypatch):
+    """Networks of many inputs are cut inside; here one of two, whose least output a grid shows."""
+    monkeypatch.setattr(searching, "_FEW_INPUTS", 0)
+    for seed in range(4):
+        network = made([2, 5, 4, 1], kinds, seed)
+        low, high = -0.4 * np.ones(2), 0.4 * np.ones(2)
+        least = network.evaluate(grid_of(low, high)).min()
+        begun = search(network, low, high, of_clauses([[0]], 1), seconds=0.0, tolerance=1e-4)
+        found = search(network, low, high, of_clauses([[0]], 1), seconds=1.0, tolerance=1e-4)
+        assert begun.lower < found.lower <= least + 1e-12
+        assert found.pieces > 1
+        above = search(shifted(network, -least + 1e-6), low, high, of_clauses([[0]], 1), seconds=0.5)
+        below = search(shifted(network, -least - 1e-6), low, high, of_clauses([[0]], 1), seconds=0.5)
+        assert above.found is not Found.PRESENT or network.evaluate(above.point[None])[0, 0] < least
+        assert below.found is not Found.ABSENT
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_threshold_at_which_the_answer_changes_is_the_exact_optimum(seed):
     network = rectifiers([3, 6, 6, 1], seed)
     low, high = -0.5 * np.ones(3), 0.5 * np.ones(3)
     least = smallest_by_milp(network, low, high)
     one = of_clauses([[0]], 1)
-    above = search(shifted(network, -least + 1e-4), low, high, one, seconds=60)
+    above = search(shifted(network, -least + 1e-4), low, high, one, seconds=20)
     assert above.found is Found.ABSENT
     assert 0.0 < above.lower <= 1e-4 + 1e-6
     assert above.attained >= 1e-4 - 1e-6
-    below = search(shifted(network, -least - 1e-4), low, high, one, seconds=60)
+    below = search(shifted(network, -least - 1e-4), low, high, one, seconds=20)
     assert below.found is Found.PRESENT
     assert shifted(network, -least - 1e-4).evaluate(below.point[None])[0, 0] <= 0
     assert ((below.point >= low) & (below.point <= high)).all()

@@ -1,4 +1,6 @@
-"""Descents on slopes: as good as the linear program, never below what the network reaches, stopped at any time."""
+"""Descents on slopes: as good as the linear program, never below what is reached, stopped at any time."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -135,4 +137,4 @@ def test_a_descent_stops_when_it_is_told_to():
 
     dual_of(region, 1000, done)
     assert len(calls) == 5
-    assert all((late <= early).all() for early, late in zip(calls, calls[1:], strict=False))
+    assert all((late <= early).all() for early, late in pairwise(calls))

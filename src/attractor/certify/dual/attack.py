@@ -2,8 +2,8 @@
 
 Samples of the box, corners among them, and descents from the best, by Adam and by signs: on the largest
 condition of the clause that is nearest to being met, in units of the widths of the box. Regions that violate
-a property are often small, so that a round starts from many samples, and rounds with other starts go on for as
-long as a search does.
+a property are often small, so that a round starts from many samples, and rounds with other starts go on for
+as long as a search does.
 """
 
 import time

@@ -37,6 +37,8 @@ _SECONDS, _ATTACKS = 0.4, 0.15
 _BOXES_FEW, _BOXES, _ROOT, _PIECE, _INNER = 20, 60, 60, 12, 25
 # Numbers that descents for boxes of the whole may go through.
 _ROOT_NUMBERS = 1e8
+# Numbers of a piece that walks for its inner values may go through.
+_WALK_NUMBERS = 300_000
 
 Tell = Callable[[str], None]
 
@@ -209,7 +211,7 @@ class _Searching:
     def _bounded(self, now: Pieces) -> "_Step":
         """Bounds of all clauses on a batch of pieces; what is left of it."""
         first = bool(now.number[0] == 0)
-        step = self._conditions(now, self._tightened(now, cut_inside=not first and not self.few))
+        step = self._conditions(now, self._tightened(now, walks=first or self.few or self._cheap(now)))
         step = self._means(step, self._steps(first=first))
         steps = self._steps_at_root(step.now) if first and len(step.now) else 0
         if steps < 2:
@@ -231,22 +233,31 @@ class _Searching:
 
     def _steps_at_root(self, now: Pieces) -> int:
         """Steps of descents for the boxes of all inner values that are worth their time."""
+        most = _BOXES_FEW if self.few else _BOXES
+        return int(min(most, _ROOT_NUMBERS / max(self._numbers(now), 1)))
+
+    def _cheap(self, now: Pieces) -> bool:
+        """Whether walks for all inner values cost no more than a descent for the output."""
+        return self._numbers(now) < _WALK_NUMBERS * len(now)
+
+    def _numbers(self, now: Pieces) -> int:
+        """How many numbers walks for all open inner values go through, for all pieces."""
         numbers, before = 0, self.region.network.inputs
         for index, node in enumerate(self.region.network.nodes):
             opened = sum(int(opened_entries(node, box).sum()) for box in now.boxes[index]) if index else 0
             numbers += 2 * opened * before
             before += node.size
-        return int(min(_BOXES_FEW if self.few else _BOXES, _ROOT_NUMBERS / max(numbers, 1)))
+        return numbers * len(now)
 
-    def _tightened(self, now: Pieces, *, steps: int = 0, cut_inside: bool = False) -> Tightened:
-        """Boxes of all inner values; those of pieces that were cut inside stay as they were but there."""
+    def _tightened(self, now: Pieces, *, steps: int = 0, walks: bool = True) -> Tightened:
+        """Boxes of all inner values; without walks those of pieces that were cut inside stay but there."""
 
         def noted(node: int, argument: int, entries: np.ndarray, descent: Descent) -> None:
             for sign, part in ((1, slice(0, len(entries))), (-1, slice(len(entries), None))):
                 slopes = of_piece(descent.walked, descent.lines, 0, part)
                 self.journal.walked(Walk(0, node, argument, entries, sign, slopes))
 
-        effort = Effort(not cut_inside, steps, noted, lambda _: self.late())
+        effort = Effort(walks, steps, noted, lambda _: self.late())
         found = tightened(self.region, now.low, now.high, now.boxes, effort)
         now.boxes = found.boxes
         for node in found.boxes:
