@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from .network import Network
 from .relaxation import NodeBoxes, Region, output_box, tightened, walk, wanted_of
+from .tree import Journal, Tree
 
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
 _PIECES = 512
@@ -69,6 +70,7 @@ class Search:
         pieces: pieces of the box bounded.
         left: pieces not decided.
         seconds: how long it took.
+        tree: how the box was cut, where a journal was kept.
     """
 
     found: Found
@@ -78,6 +80,7 @@ class Search:
     pieces: int
     left: int
     seconds: float
+    tree: Tree | None = None
 
 
 @dataclass(eq=False)
@@ -89,10 +92,18 @@ class _Pieces:
     open: np.ndarray
     bound: np.ndarray
     boxes: NodeBoxes
+    number: np.ndarray
 
     def taken(self, index: np.ndarray) -> "_Pieces":
         boxes = [tuple((low[index], high[index]) for low, high in node) for node in self.boxes]
-        return _Pieces(self.low[index], self.high[index], self.open[index], self.bound[index], boxes)
+        return _Pieces(
+            self.low[index],
+            self.high[index],
+            self.open[index],
+            self.bound[index],
+            boxes,
+            self.number[index],
+        )
 
     def __len__(self) -> int:
         return len(self.low)
@@ -138,6 +149,7 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
     check: Check = lambda _: True,
     tell: Tell = lambda _: None,
     seed: int = 0,
+    journal: Journal | None = None,
 ) -> Search:
     """Decide whether an input of a box satisfies all conditions of one of the clauses.
 
@@ -150,18 +162,20 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
         check: whether an input that satisfies a clause by this arithmetic also does so by the network itself.
         tell: what to do with a line of progress.
         seed: of the attack.
+        journal: where to write down how the box is cut, for a certificate.
     """
     began = time.monotonic()
     deadline = began + seconds
     attack, region = _Attack(network, clauses, check), Region(network, low, high)
 
     def ended(found: Found, lower: float, pieces: int, left: int) -> Search:
-        return Search(found, attack.point, lower, attack.best, pieces, left, time.monotonic() - began)
+        tree = None if journal is None else journal.tree
+        return Search(found, attack.point, lower, attack.best, pieces, left, time.monotonic() - began, tree)
 
     with np.errstate(all="ignore"):
         if _attacked(attack, low, high, np.random.default_rng(seed), deadline):
             return ended(Found.PRESENT, -np.inf, 0, 0)
-        return _branched(attack, region, deadline, tell, ended)
+        return _branched(attack, region, deadline, tell, ended, journal or Journal())
 
 
 def _branched(
@@ -170,11 +184,14 @@ def _branched(
     deadline: float,
     tell: Tell,
     ended: Callable[[Found, float, int, int], Search],
+    journal: Journal,
 ) -> Search:
     """Branch and bound over the inputs."""
     clauses = attack.clauses
     start = np.ones((1, len(clauses.members)), bool)
-    left = _Pieces(region.low[None], region.high[None], start, np.full(1, -np.inf), region.root)
+    left = _Pieces(
+        region.low[None], region.high[None], start, np.full(1, -np.inf), region.root, np.zeros(1, int)
+    )
     done, told, proved = 0, time.monotonic(), np.inf
     batch = max(
         min(
@@ -194,7 +211,7 @@ def _branched(
         proved = min(proved, float(decided.min(initial=np.inf)))
         if rest.any() and _corners_tried(attack, region, now, rest, corners):
             return ended(Found.PRESENT, -np.inf, done, len(left))
-        halves = _halved(now.taken(np.flatnonzero(rest)), axes[rest])
+        halves = _halved(now.taken(np.flatnonzero(rest)), axes[rest], journal)
         left = _joined(left, halves)
         if time.monotonic() > told + 1.0 and len(left):
             told = time.monotonic()
@@ -252,12 +269,13 @@ def _corners_tried(
     return _descended(attack, region.low, region.high, np.vstack([nearest, corners[rest][:4]]), 4, 0.02)
 
 
-def _halved(now: _Pieces, axes: np.ndarray) -> _Pieces:
+def _halved(now: _Pieces, axes: np.ndarray, journal: Journal) -> _Pieces:
     rows = np.arange(len(now))
     middle = (now.low[rows, axes] + now.high[rows, axes]) / 2
     twice = now.taken(np.concatenate([rows, rows]))
     twice.high[rows, axes] = middle
     twice.low[len(rows) + rows, axes] = middle
+    twice.number = journal.cut(now.number, axes, middle)
     return twice
 
 
@@ -275,6 +293,7 @@ def _joined(one: _Pieces, other: _Pieces) -> _Pieces:
         np.concatenate([one.open, other.open]),
         np.concatenate([one.bound, other.bound]),
         boxes,
+        np.concatenate([one.number, other.number]),
     )
 
 
