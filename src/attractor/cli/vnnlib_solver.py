@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="write each array of a sat verdict as FOLDER/NAME.pb",
     )
+    verify.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="write the proof, or the input, where `attractor recheck FILE` can check it",
+    )
     supports = commands.add_parser("supports", help="say what is read")
     for name in _ABILITIES:
         supports.add_argument(f"--{name}", dest="abilities", action="append_const", const=name)
@@ -114,12 +120,19 @@ def _decided(given: argparse.Namespace, began: float) -> int:
     from attractor.certify.verify.vnnlib_files import read_query
 
     query = read_query(given.query)
-    networks = _networks(given.network, [one.name for one in query.networks])
+    networks = networks_of(given.network, [one.name for one in query.networks])
     seconds = 3600.0 if given.timeout is None else given.timeout - _RESERVE - (time.monotonic() - began)
     found = solve_query(
-        query, networks, seconds=max(seconds, 0.0), tell=lambda line: print(line, file=sys.stderr)
+        query,
+        networks,
+        seconds=max(seconds, 0.0),
+        tell=lambda line: print(line, file=sys.stderr),
+        certificate=given.certificate,
+        query_file=given.query,
     )
     print(found.answer.value)
+    if found.certificate:
+        print(f"attractor-vnnlib: {found.certificate}", file=sys.stderr)
     if found.answer is Satisfied.SAT and found.assignment is not None:
         if given.serialise_assignments is None:
             _print_assignment(found.assignment)
@@ -128,8 +141,13 @@ def _decided(given: argparse.Namespace, began: float) -> int:
     return 0
 
 
-def _networks(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
-    """Files of networks by name; a single file needs none."""
+def networks_of(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+    """Files of networks by name; a single file needs none.
+
+    Args:
+        pairs: NAME=FILE each.
+        names: of the networks of the query.
+    """
     from attractor.errors import ConfigError
 
     found = {}

@@ -1,10 +1,10 @@
 """Bounds that rounding cannot break: affine functions of ranges, lines on both sides of a node, sums of them.
 
 All numbers of a walk are those of float64, taken as they are: what is wrong about them is measured where
-it arises. If mu is the product as it was rounded, then a s - mu is at most a unit of it, times the largest
-|z| on the piece; if a coefficient of an earlier value v is the sum as it was rounded, the true sum differs by at
-most so many units of the sum of magnitudes, times the largest |v| on the piece. These amounts are added up
-beside the bound, and are added to it in the end. Nothing is assumed of how numbers are summed.
+it arises. If mu is the product as it was rounded, then a s - mu is at most a unit of it, times the
+largest |z| on the piece; if a coefficient of an earlier value v is the sum as it was rounded, the true sum
+differs by at most so many units of the sum of magnitudes, times the largest |v| on the piece. These amounts
+are added up beside the bound, and added to it in the end. Nothing is assumed of how numbers are summed.
 """
 
 from collections.abc import Mapping, Sequence
