@@ -66,7 +66,8 @@ def case(kind, seed=0):
         "product": lambda: paired("product", seed),
         "gated": lambda: paired("gated", seed),
     }[kind]()
-    low, high = -0.5 * np.ones(network.inputs), 0.5 * np.ones(network.inputs)
+    wide = 2.0 if kind == "sine" else 0.5
+    low, high = -wide * np.ones(network.inputs), wide * np.ones(network.inputs)
     network = shifted(network, 0.05 - least(network, low, high))
     count = len(network.output.bias)
     # One condition each; both together, which one of them refutes; strict ones among them.

@@ -32,8 +32,9 @@ class RecheckCommand:
 
         if bool(self.network) != (self.query is not None):
             raise ConfigError("--network and --query belong together: a claim follows from both; give both")
-        certificate = load(self.file)
-        with working("bounding every piece anew", at_once=False):
+        with working(f"reading {self.file}"):
+            certificate = load(self.file)
+        with working(f"bounding the pieces of {counted(len(certificate.parts), 'claim')} anew"):
             found = certificate.checked()
         if not found.accepted:
             raise RefusedCertificateError(f"{self.file} does not prove what it claims: {found.refused}")
@@ -70,5 +71,5 @@ class RecheckCommand:
         from .vnnlib_solver import networks_of
 
         names = [one.name for one in read_query(self.query).networks]
-        with working("comparing the claims", at_once=False):
+        with working(f"comparing the claims with those of {self.query}"):
             return bind_to_query(certificate, self.query, networks_of(self.network, names))
