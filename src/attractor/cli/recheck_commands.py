@@ -45,9 +45,8 @@ class RecheckCommand:
             tell(f"  {part}")
         tell(bound)
         tell(f"SHA-256 of the claims: {certificate.claim_digest}")
-        tell(
-            f"the file says of itself, unchecked: {certificate.statement!r}, attractor {certificate.library}"
-        )
+        said, library = certificate.statement[:200], certificate.library[:40]
+        tell(f"the file says of itself, unchecked: {said!r}, written by version {library!r}")
         return {
             "accepted": True,
             "pieces": found.pieces,

@@ -29,7 +29,7 @@ class Walk:
     argument: int
     entries: Int[np.ndarray, " entries"]
     sign: int
-    slopes: tuple[tuple[Float[np.ndarray, "entries size"], ...], ...]
+    slopes: tuple[tuple[Float[np.ndarray, "entries _"], ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
