@@ -36,6 +36,11 @@ class RecheckCommand:
             certificate = load(self.file)
         with working(f"bounding the pieces of {counted(len(certificate.parts), 'claim')} anew"):
             found = certificate.checked()
+        if not certificate.parts and self.query is None:
+            raise RefusedCertificateError(
+                f"{self.file} claims nothing: a query that no input can meet needs no proof; give --network and "
+                "--query to find out whether this is one"
+            )
         if not found.accepted:
             raise RefusedCertificateError(f"{self.file} does not prove what it claims: {found.refused}")
         bound = self._bound(certificate)

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--certificate",
         type=Path,
         metavar="FILE",
-        help="write the proof, or the input, where `attractor recheck FILE` can check it",
+        help="write the proof, or the input, for `attractor recheck FILE`; done after the verdict is printed",
     )
     supports = commands.add_parser("supports", help="say what is read")
     for name in _ABILITIES:
@@ -116,28 +116,31 @@ def _verify(given: argparse.Namespace, began: float) -> int:
 
 
 def _decided(given: argparse.Namespace, began: float) -> int:
-    from attractor.certify.verify.solve import Satisfied, solve_query
+    from attractor.certify.verify.certified import check_target_of
+    from attractor.certify.verify.solve import Satisfied, solve_query, write_certificate
     from attractor.certify.verify.vnnlib_files import read_query
 
     query = read_query(given.query)
     networks = networks_of(given.network, [one.name for one in query.networks])
+    if given.certificate is not None:
+        check_target_of(given.certificate, given.query, *networks.values())
     seconds = 3600.0 if given.timeout is None else given.timeout - _RESERVE - (time.monotonic() - began)
     found = solve_query(
         query,
         networks,
         seconds=max(seconds, 0.0),
         tell=lambda line: print(line, file=sys.stderr),
-        certificate=given.certificate,
-        query_file=given.query,
     )
-    print(found.answer.value)
-    if found.certificate:
-        print(f"attractor-vnnlib: {found.certificate}", file=sys.stderr)
+    print(found.answer.value, flush=True)
     if found.answer is Satisfied.SAT and found.assignment is not None:
         if given.serialise_assignments is None:
             _print_assignment(found.assignment)
         else:
             _write_assignment(found.assignment, given.serialise_assignments)
+    if given.certificate is not None and found.parts is not None:
+        sys.stdout.flush()  # the verdict does not wait until its proof is checked
+        said = write_certificate(found, networks, given.query, given.certificate)
+        print(f"attractor-vnnlib: {said}", file=sys.stderr)
     return 0
 
 

@@ -195,6 +195,19 @@ def test_recheck_refuses_what_is_not_proved(proof, tmp_path, capsys, monkeypatch
     assert "does not prove what it claims: part 0" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_query_that_no_input_can_meet_needs_no_proof_and_an_empty_file_is_none(tmp_path, capsys):
+    path = _saved(tmp_path)
+    query = _asked(tmp_path, "(>= X0[0,0] 2.0)")
+    found = solve_query(query, {"N0": path}, certificate=tmp_path / "c.npz")
+    assert found.answer is Satisfied.UNSAT
+    given = ("recheck", tmp_path / "c.npz", "--network", f"N0={path}", "--query", tmp_path / "query.vnnlib")
+    assert call(*given) == 0
+    assert call(*given[:2]) == 5
+    assert "claims nothing" in capsys.readouterr().err
+    _asked(tmp_path, "(>= X0[0,0] 0.0)")
+    assert call(*given) == 5
+
+
 def test_the_solver_of_the_standard_writes_certificates(tmp_path, capsys):
     path = _saved(tmp_path)
     _asked(tmp_path, f"(>= Y0[0,0] {_largest(path) + 0.02})")

@@ -59,6 +59,7 @@ class Solution:
         pieces: pieces of boxes bounded.
         seconds: how long it took.
         certificate: what became of the certificate, in words; empty where none was asked for.
+        parts: what a certificate holds, see `write_certificate`; None where nothing is decided.
     """
 
     answer: Satisfied
@@ -68,6 +69,7 @@ class Solution:
     pieces: int
     seconds: float
     certificate: str = ""
+    parts: tuple[Part, ...] | None = None
 
 
 def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what is made of the answer)
@@ -98,11 +100,8 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
         UnsupportedError: an operator, or a kind of number, that is not read.
     """
     began = time.monotonic()
-    files = {name: Path(path) for name, path in networks.items()}
-    if query_file is not None:
-        files[QUERY] = query_file
     if certificate is not None:
-        check_target_of(certificate, *files.values())
+        check_target_of(certificate, *map(Path, networks.values()), *([query_file] if query_file else []))
     problem = _Problem.of(query, networks)
     results: list[_Searched] = []
     for box, rests in _boxes(problem, query.formula).items():
@@ -112,11 +111,30 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
         if results[-1].assignment is not None:
             break
     found = _solution(results, began, late=time.monotonic() >= began + seconds)
-    parts = _parts(found.answer, results)
-    if certificate is None or parts is None:
+    if certificate is None or found.parts is None:
         return found
-    said = f"VNN-LIB: {found.answer.value}"
-    return replace(found, certificate=written(Certificate(parts, said, sources_of(files)), certificate))
+    return replace(found, certificate=write_certificate(found, networks, query_file, certificate))
+
+
+def write_certificate(
+    found: Solution, networks: Mapping[str, Path], query_file: Path | None, path: Path
+) -> str:
+    """Check what was found, and write it; that takes about as long as the search.
+
+    Args:
+        found: an answer other than "not decided".
+        networks: the ONNX file of every network.
+        query_file: the file of the query, if there is one.
+        path: of the certificate.
+
+    Returns:
+        What became of it, in a sentence; empty for an answer that proves nothing.
+    """
+    if found.parts is None:
+        return ""
+    files = {name: Path(one) for name, one in networks.items()}
+    files |= {} if query_file is None else {QUERY: query_file}
+    return written(Certificate(found.parts, f"VNN-LIB: {found.answer.value}", sources_of(files)), path)
 
 
 def claims_of_query(query: Query, networks: Mapping[str, Path]) -> tuple[Claim, ...]:
@@ -184,6 +202,7 @@ def _solution(results: Sequence[_Searched], began: float, *, late: bool) -> Solu
         min((one.attained for one in found), default=np.inf),
         sum(one.pieces for one in found),
         time.monotonic() - began,
+        parts=_parts(answer, results),
     )
 
 
