@@ -38,8 +38,8 @@ class RecheckCommand:
             found = certificate.checked()
         if not certificate.parts and self.query is None:
             raise RefusedCertificateError(
-                f"{self.file} claims nothing: a query that no input can meet needs no proof; give --network and "
-                "--query to find out whether this is one"
+                f"{self.file} claims nothing: a query that no input can meet needs no proof; give --network "
+                "and --query to find out whether this is one"
             )
         if not found.accepted:
             raise RefusedCertificateError(f"{self.file} does not prove what it claims: {found.refused}")
