@@ -138,3 +138,37 @@ def test_what_folding_has_lost_is_inside(seed):
             true = _exact(one, [exact])[0] + side * 7 * unit * off
             assert Fraction(low[0, 0]) <= true <= Fraction(high[0, 0]), signs
             assert true <= Fraction(upper)
+
+
+_CANCELLING = np.array([1e17, 0.1, -1e17])
+
+
+def _three(column, box):
+    """A node of three numbers, column x each, whose lines are h(z) = z without error."""
+    node = Node("relu", (Affine({0: Dense(column[:, None])}, np.zeros(3)),))
+    ranges = [box, interval_of(node.arguments[0], [box])]
+    ones = (np.ones((1, 1, 3)),)
+    line = line_of(node, (ones, ones), (ranges[1],), ranges)
+    return node, ranges, line._replace(top=0 * line.top, bottom=0 * line.bottom)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("shift", range(3))
+def test_coefficients_intercepts_and_constants_that_cancel_are_doubted(sign, shift):
+    """1e17, 0.1 and -1e17 add up to 0.1, and to nothing in float64."""
+    column = np.roll(_CANCELLING, shift)
+    point = (np.ones((1, 1)), np.ones((1, 1)))
+    plain = Affine({1: Dense(np.ones((1, 3)))}, np.zeros(1))
+    node, ranges, line = _three(column, point)
+    assert walked([node], ranges, [line], plain, _ENTRY, sign)[0, 0] >= sign * 0.1
+    # The same numbers as intercepts of a node whose argument is zero.
+    node, ranges, line = _three(np.zeros(3), point)
+    offset = column[None, None]
+    line = line._replace(top=offset, bottom=offset, errors=(0 * line.errors[0],))
+    assert walked([node], ranges, [line], plain, _ENTRY, sign)[0, 0] >= sign * 0.1
+    # As the constant of the output, an intercept, and what the input adds.
+    node, ranges, line = _three(np.zeros(3), point)
+    offset = np.array([column[1], 0.0, 0.0])[None, None]
+    line = line._replace(top=offset, bottom=offset, errors=(0 * line.errors[0],))
+    last = replace(plain, terms={1: plain.terms[1], 0: Dense(column[2:, None])}, bias=column[:1])
+    assert walked([node], ranges, [line], last, _ENTRY, sign)[0, 0] >= sign * 0.1
