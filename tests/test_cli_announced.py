@@ -38,6 +38,7 @@ COMMANDS = {
     "robustness": f"robustness {RUN} test.npz",
     "suspects": f"suspects {RUN}",
     "certify": f"certify {RUN}",
+    "recheck": "recheck c.npz",
     "report": f"report {RUN}",
     "plant": "plant ph --out OUT --samples 300",
 }
@@ -83,6 +84,7 @@ READ = {
     "robustness": ("attractor.classification.SequenceClassifier.load", f"reading {RUN} and test.npz"),
     "suspects": ("attractor.classification.SequenceClassifier.load", f"reading {RUN}"),
     "certify": ("attractor.run_kinds.kind_of", f"reading {RUN}"),
+    "recheck": ("attractor.certify.recheck.certificate.load", "reading c.npz"),
     "report": ("attractor.run_kinds.kind_of", f"writing the report of {RUN}"),
     "plant": ("attractor.control.record_experiments", "simulating 300 samples of ph"),
 }

@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="write each array of a sat verdict as FOLDER/NAME.pb",
     )
+    verify.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="write the proof, or the input, for `attractor recheck FILE`; done after the verdict is printed",
+    )
     supports = commands.add_parser("supports", help="say what is read")
     for name in _ABILITIES:
         supports.add_argument(f"--{name}", dest="abilities", action="append_const", const=name)
@@ -110,26 +116,41 @@ def _verify(given: argparse.Namespace, began: float) -> int:
 
 
 def _decided(given: argparse.Namespace, began: float) -> int:
-    from attractor.certify.verify.solve import Satisfied, solve_query
+    from attractor.certify.verify.certified import check_target_of
+    from attractor.certify.verify.solve import Satisfied, solve_query, write_certificate
     from attractor.certify.verify.vnnlib_files import read_query
 
     query = read_query(given.query)
-    networks = _networks(given.network, [one.name for one in query.networks])
+    networks = networks_of(given.network, [one.name for one in query.networks])
+    if given.certificate is not None:
+        check_target_of(given.certificate, given.query, *networks.values())
     seconds = 3600.0 if given.timeout is None else given.timeout - _RESERVE - (time.monotonic() - began)
     found = solve_query(
-        query, networks, seconds=max(seconds, 0.0), tell=lambda line: print(line, file=sys.stderr)
+        query,
+        networks,
+        seconds=max(seconds, 0.0),
+        tell=lambda line: print(line, file=sys.stderr),
     )
-    print(found.answer.value)
+    print(found.answer.value, flush=True)
     if found.answer is Satisfied.SAT and found.assignment is not None:
         if given.serialise_assignments is None:
             _print_assignment(found.assignment)
         else:
             _write_assignment(found.assignment, given.serialise_assignments)
+    if given.certificate is not None and found.parts is not None:
+        sys.stdout.flush()  # the verdict does not wait until its proof is checked
+        said = write_certificate(found, networks, given.query, given.certificate)
+        print(f"attractor-vnnlib: {said}", file=sys.stderr)
     return 0
 
 
-def _networks(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
-    """Files of networks by name; a single file needs none."""
+def networks_of(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+    """Files of networks by name; a single file needs none.
+
+    Args:
+        pairs: NAME=FILE each.
+        names: of the networks of the query.
+    """
     from attractor.errors import ConfigError
 
     found = {}

@@ -106,7 +106,14 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
     began = time.monotonic()
     attack = Attack(network, clauses, check, low, high, np.random.default_rng(seed), tolerance is None)
     one = _Searching(
-        Region(network, low, high), attack, journal or Journal(), began, began + seconds, tell, tolerance
+        Region(network, low, high),
+        attack,
+        journal or Journal(),
+        journal is not None,
+        began,
+        began + seconds,
+        tell,
+        tolerance,
     )
     with np.errstate(all="ignore"):
         found = one.found()
@@ -123,6 +130,7 @@ class _Searching:
     region: Region
     attack: Attack
     journal: Journal
+    noting: bool
     began: float
     deadline: float
     tell: Tell
@@ -251,11 +259,14 @@ class _Searching:
 
     def _tightened(self, now: Pieces, *, steps: int = 0, walks: bool = True) -> Tightened:
         """Boxes of all inner values; without walks those of pieces that were cut inside stay but there."""
+        nodes = self.region.network.nodes
 
         def noted(node: int, argument: int, entries: np.ndarray, descent: Descent) -> None:
-            for sign, part in ((1, slice(0, len(entries))), (-1, slice(len(entries), None))):
-                slopes = of_piece(descent.walked, descent.lines, 0, part)
-                self.journal.walked(Walk(0, node, argument, entries, sign, slopes))
+            count = len(entries) if self.noting else 0
+            for sign, part in ((1, slice(0, count)), (-1, slice(count, 2 * count))):
+                if count:
+                    slopes = of_piece(nodes[:node], descent.walked, descent.lines, 0, part)
+                    self.journal.walked(Walk(0, node, argument, entries, sign, slopes))
 
         effort = Effort(walks, steps, noted, lambda _: self.late())
         found = tightened(self.region, now.low, now.high, now.boxes, effort)
@@ -315,12 +326,15 @@ class _Searching:
 
     def _note_means(self, now: Pieces, kept: np.ndarray, refuted: np.ndarray, descent: Descent) -> None:
         """Write down what refuted a clause, for a certificate."""
+        if not self.noting:
+            return
+        nodes = self.region.network.nodes
         for row, column in zip(*np.nonzero(refuted), strict=True):
             part = slice(int(column), int(column) + 1)
             weights = None if descent.weights is None else descent.weights[row, part]
-            slopes = of_piece(descent.walked, descent.lines, int(row), part)
-            piece, output = int(now.number[row]), len(self.region.network.nodes)
-            self.journal.walked(Walk(piece, output, 0, kept[part], -1, slopes, weights))
+            slopes = of_piece(nodes, descent.walked, descent.lines, int(row), part)
+            piece = int(now.number[row])
+            self.journal.walked(Walk(piece, len(nodes), 0, kept[part], -1, slopes, weights))
 
     def _cuts(self, step: "_Step") -> Cuts:
         if self.few:

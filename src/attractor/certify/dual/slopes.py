@@ -437,20 +437,21 @@ def started(lines: Sequence[Lines | None], slopes: Sequence[Sides | None] | None
 
 
 def of_piece(
-    walked: Walked, lines: Sequence[Lines | None], piece: int, part: slice
+    nodes: Sequence[Node], walked: Walked, lines: Sequence[Lines | None], piece: int, part: slice
 ) -> tuple[tuple[np.ndarray, ...], ...]:
-    """The slopes that some objectives of a piece met each node with; empty for nodes without.
+    """The slopes that some objectives of a piece met each node with; zero for nodes that none met.
 
     Args:
+        nodes: of the network, as many as there are lines.
         walked: with them.
         lines: of a descent.
         piece: its row.
         part: the objectives.
     """
     found = []
-    for one, own in zip(lines, walked.nodes, strict=True):
+    for node, one, own in zip(nodes, lines, walked.nodes, strict=True):
         if one is None or own is None:
-            found.append(())
+            found.append(tuple(np.zeros((part.stop - part.start, node.size)) for _ in node.arguments))
             continue
         met = own[min(piece, len(own) - 1), part] > 0
         found.append(

@@ -22,8 +22,8 @@ class Walk:
         sign: 1 for an upper bound of the entries, -1 for a lower one.
         slopes: for every node before the target, for each of its arguments: slopes of shape
             (entries, size of the node), each for the side on which the walk from that entry meets the node.
-        weights: where a mean of conditions was bounded and not an entry, its weights, shape
-            (entries, conditions), none below zero; `entries` are numbers of clauses then.
+        weights: where means of the conditions of clauses were bounded and not entries of the output: their
+            weights, shape (entries, conditions), none below zero; `entries` are numbers of clauses then.
     """
 
     piece: int

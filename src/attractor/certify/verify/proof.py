@@ -6,9 +6,10 @@ was put through the function itself, in float64 where it takes that, and in floa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,10 @@ from ..dual.linear_maps import Selection
 from ..dual.lowering import network_of
 from ..dual.network import Affine, Network
 from ..dual.search import Found, Search, search
+from ..dual.tree import Journal
+from ..recheck.certificate import Certificate, Part
+from ..recheck.claim import Claim
+from .certified import check_target_of, written
 
 # `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array.
 Excess = Callable[[Array], Array]
@@ -51,6 +56,7 @@ class Proof(Shown):
         excess: at the witness, in float64 and in float32; empty without one.
         pieces: pieces of the box bounded.
         seconds: how long it took.
+        certificate: what became of the certificate, in words; empty where none was asked for.
     """
 
     answer: Answer
@@ -60,6 +66,7 @@ class Proof(Shown):
     excess: tuple[float, ...]
     pieces: int
     seconds: float
+    certificate: str = ""
 
     def __str__(self) -> str:
         """The answer first, then the numbers behind it."""
@@ -71,11 +78,18 @@ class Proof(Shown):
         else:
             lines.append(f"excess there: {self.excess[0]:.6g} in float64, {self.excess[1]:.6g} in float32")
         lines.append(f"{counted(self.pieces, 'piece')} of the set bounded in {self.seconds:.2g} s")
+        lines += [self.certificate] if self.certificate else []
         return "\n".join(lines)
 
 
 def prove(
-    excess: Excess, low: ArrayLike, high: ArrayLike, *, seconds: float | int = 60, seed: int = 0
+    excess: Excess,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    seconds: float | int = 60,
+    seed: int = 0,
+    certificate: Path | str | None = None,
 ) -> Proof:
     """Decide whether quantities are at most zero for all inputs between two arrays.
 
@@ -89,8 +103,11 @@ def prove(
         high: largest ones.
         seconds: when to stop; what is known by then is returned.
         seed: of the attack.
+        certificate: the file to write the proof to, or the input that violates the property; it is checked
+            before, and only then written. `attractor recheck FILE` checks it again.
 
     Raises:
+        StorageError: there is no folder for the certificate.
         InputDataError: ends or weights that are no finite numbers, or a lower end above the upper one.
         ShapeError: ends of different shapes, or a function without results.
         UnsupportedError: the function uses an operation that bounds have no rule for; it is named.
@@ -99,6 +116,37 @@ def prove(
         >>> import jax.numpy as jnp
         >>> print(prove(lambda x: jnp.tanh(x[0]) * x[1] - 0.8, [-1.0, -1.0], [1.0, 1.0]).answer.value)
         the property holds for every input of the set
+    """
+    if certificate is not None:
+        check_target_of(Path(certificate))
+    claim = claim_of(excess, low, high)
+    shape = np.shape(low)
+    count = len(claim.strict)
+    found = search(
+        claim.network,
+        claim.low,
+        claim.high,
+        of_clauses([[index] for index in range(count)], count, [True] * count),
+        seconds=seconds,
+        check=lambda flat: _largest(excess, flat.reshape(shape)) > 0,
+        seed=seed,
+        journal=None if certificate is None else Journal(),
+    )
+    proof = _proof(found, excess, shape)
+    if certificate is None or found.found is Found.OPEN:
+        return proof
+    part = Part(claim, found.tree) if found.found is Found.ABSENT else Part(claim, witness=found.point)
+    said = proof.answer.value
+    return replace(proof, certificate=written(Certificate((part,), said), Path(certificate)))
+
+
+def claim_of(excess: Excess, low: ArrayLike, high: ArrayLike) -> Claim:
+    """What has to be proved: that no input of the box makes a quantity larger than zero.
+
+    Args:
+        excess: see `prove`.
+        low: least inputs.
+        high: largest ones.
     """
     lows, highs = _box(low, high)
     network = _network(excess, lows)
@@ -110,17 +158,7 @@ def prove(
     if not count:
         raise ShapeError("the function returns nothing that could be above zero; return at least one number")
     negative = Network(network.inputs, network.nodes, _negative(network.output))
-    clauses = of_clauses([[index] for index in range(count)], count, [True] * count)
-    found = search(
-        negative,
-        lows.ravel(),
-        highs.ravel(),
-        clauses,
-        seconds=seconds,
-        check=lambda flat: _largest(excess, flat.reshape(lows.shape)) > 0,
-        seed=seed,
-    )
-    return _proof(found, excess, lows.shape)
+    return Claim(negative, lows.ravel(), highs.ravel(), np.eye(count, dtype=bool), np.ones(count, bool))
 
 
 def _box(low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -8,11 +8,11 @@ input is shown only if the formula holds, exactly, for what the networks give th
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,13 @@ from attractor.errors import InputDataError, UnsupportedError
 from attractor.onnx_reader import OnnxFunction, read_onnx
 from attractor.program import double_precision, trace
 
-from ..dual.clauses import of_clauses
+from ..dual.clauses import Clauses, of_clauses
 from ..dual.lowering import network_of
 from ..dual.search import Found, Search, search
+from ..dual.tree import Journal
+from ..recheck.certificate import Certificate, Part
+from ..recheck.claim import Claim
+from .certified import QUERY, check_target_of, sources_of, written
 from .formula import Comparison, Conjunction, Formula, Variable, disjuncts, holds, input_box
 from .query import NetworkDeclaration, Query, Tensor
 
@@ -55,6 +59,8 @@ class Solution:
         attained: the smallest of them that was met at an input.
         pieces: pieces of boxes bounded.
         seconds: how long it took.
+        certificate: what became of the certificate, in words; empty where none was asked for.
+        parts: what a certificate holds, see `write_certificate`; None where nothing is decided.
     """
 
     answer: Satisfied
@@ -63,15 +69,19 @@ class Solution:
     attained: float
     pieces: int
     seconds: float
+    certificate: str = ""
+    parts: tuple[Part, ...] | None = None
 
 
-def solve_query(
+def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what is made of the answer)
     query: Query,
     networks: Mapping[str, Path],
     *,
     seconds: float | int = 60,
     tell: Tell = lambda _: None,
     seed: int = 0,
+    certificate: Path | None = None,
+    query_file: Path | None = None,
 ) -> Solution:
     """Decide whether some input satisfies the formula of a query.
 
@@ -81,42 +91,119 @@ def solve_query(
         seconds: when to stop.
         tell: what to do with a line of progress.
         seed: of the attack.
+        certificate: the file to write the proof to, or the input that satisfies the formula; the proof is
+            checked before, and only then written.
+        query_file: the file of the query, whose digest the certificate names.
 
     Raises:
+        StorageError: there is no folder for the certificate.
         InputDataError: files, shapes or bounds that do not fit the query; what is missing is named.
         UnsupportedError: an operator, or a kind of number, that is not read.
     """
     began = time.monotonic()
+    if certificate is not None:
+        check_target_of(certificate, *map(Path, networks.values()), *([query_file] if query_file else []))
     problem = _Problem.of(query, networks)
-    boxes: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], list[Conjunction]] = {}
-    for conjunction in disjuncts(query.formula):
+    results: list[_Searched] = []
+    for box, rests in _boxes(problem, query.formula).items():
+        left = began + seconds - time.monotonic()
+        limits = _Limits(max(left, 0.0), tell, seed)
+        results.append(_searched(problem, query.formula, box, rests, limits))
+        if results[-1].assignment is not None:
+            break
+    found = _solution(results, began, late=time.monotonic() >= began + seconds)
+    if certificate is None or found.parts is None:
+        return found
+    return replace(found, certificate=write_certificate(found, networks, query_file, certificate))
+
+
+def write_certificate(
+    found: Solution, networks: Mapping[str, Path], query_file: Path | None, path: Path
+) -> str:
+    """Check what was found, and write it; that takes about as long as the search.
+
+    Args:
+        found: an answer other than "not decided".
+        networks: the ONNX file of every network.
+        query_file: the file of the query, if there is one.
+        path: of the certificate.
+
+    Returns:
+        What became of it, in a sentence; empty for an answer that proves nothing.
+    """
+    if found.parts is None:
+        return ""
+    files = {name: Path(one) for name, one in networks.items()}
+    files |= {} if query_file is None else {QUERY: query_file}
+    return written(Certificate(found.parts, f"VNN-LIB: {found.answer.value}", sources_of(files)), path)
+
+
+def claims_of_query(query: Query, networks: Mapping[str, Path]) -> tuple[Claim, ...]:
+    """What has to be proved for the answer "unsat": a claim for every box of inputs.
+
+    Args:
+        query: networks and formula.
+        networks: the ONNX file of every network that is declared and is no copy of another.
+    """
+    problem = _Problem.of(query, networks)
+    boxes = _boxes(problem, query.formula)
+    return tuple(_claim(problem, box, rests)[0] for box, rests in boxes.items())
+
+
+_Ends: TypeAlias = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
+
+
+def _boxes(problem: "_Problem", formula: Formula) -> dict[_Ends, list[Conjunction]]:
+    """Alternatives of a formula by their boxes of inputs, without the bounds of inputs."""
+    boxes: dict[_Ends, list[Conjunction]] = {}
+    for conjunction in disjuncts(formula):
         box = input_box(conjunction, problem.variables)
         if box is not None:
             boxes.setdefault((box.low, box.high), []).append(box.rest)
-    results: list[Search] = []
-    for (low, high), rests in boxes.items():
-        left = began + seconds - time.monotonic()
-        limits = _Limits(max(left, 0.0), tell, seed)
-        found, assignment = _searched(problem, query.formula, (low, high), rests, limits)
-        results.append(found)
-        if assignment is not None:
-            return _solution(Satisfied.SAT, assignment, results, began)
-    open_ = any(one.found is not Found.ABSENT for one in results)
-    late = time.monotonic() >= began + seconds
-    answer = (Satisfied.TIMED_OUT if late else Satisfied.UNKNOWN) if open_ else Satisfied.UNSAT
-    return _solution(answer, None, results, began)
+    return boxes
 
 
-def _solution(
-    answer: Satisfied, assignment: Mapping[str, np.ndarray] | None, results: Sequence[Search], began: float
-) -> Solution:
+class _Searched(NamedTuple):
+    """What was found on one box.
+
+    Args:
+        claim: that no input of it satisfies an alternative.
+        search: what was found.
+        assignment: all arrays at an input that satisfies the formula, and that input.
+    """
+
+    claim: Claim
+    search: Search
+    assignment: Mapping[str, np.ndarray] | None
+    point: np.ndarray | None
+
+
+def _parts(answer: Satisfied, results: Sequence[_Searched]) -> tuple[Part, ...] | None:
+    """What a certificate of an answer holds."""
+    if answer is Satisfied.SAT:
+        return (Part(results[-1].claim, witness=results[-1].point),)
+    if answer is Satisfied.UNSAT:
+        return tuple(Part(one.claim, one.search.tree) for one in results)
+    return None
+
+
+def _solution(results: Sequence[_Searched], began: float, *, late: bool) -> Solution:
+    found = [one.search for one in results]
+    assignment = results[-1].assignment if results else None
+    if assignment is not None:
+        answer = Satisfied.SAT
+    elif all(one.found is Found.ABSENT for one in found):
+        answer = Satisfied.UNSAT
+    else:
+        answer = Satisfied.TIMED_OUT if late else Satisfied.UNKNOWN
     return Solution(
         answer,
         assignment,
-        min((one.lower for one in results), default=np.inf),
-        min((one.attained for one in results), default=np.inf),
-        sum(one.pieces for one in results),
+        min((one.lower for one in found), default=np.inf),
+        min((one.attained for one in found), default=np.inf),
+        sum(one.pieces for one in found),
         time.monotonic() - began,
+        parts=_parts(answer, results),
     )
 
 
@@ -207,14 +294,8 @@ def _check_shapes(one: NetworkDeclaration, function: OnnxFunction) -> None:
             )
 
 
-def _searched(
-    problem: _Problem,
-    formula: Formula,
-    box: tuple[tuple[Fraction, ...], tuple[Fraction, ...]],
-    rests: Sequence[Conjunction],
-    limits: "_Limits",
-) -> tuple[Search, Mapping[str, np.ndarray] | None]:
-    """Search all alternatives with one box of inputs."""
+def _claim(problem: _Problem, box: _Ends, rests: Sequence[Conjunction]) -> tuple[Claim, Clauses]:
+    """That no input of a box satisfies any of the alternatives that share it."""
     conditions = list(dict.fromkeys(one for rest in rests for one in rest))
     numbers = {one: index for index, one in enumerate(conditions)}
     low, high = _outward(box[0], below=True), _outward(box[1], below=False)
@@ -227,16 +308,34 @@ def _searched(
         len(conditions),
         [one.strict for one in conditions],
     )
-    shown: list[Mapping[str, np.ndarray]] = []
+    return Claim(network, low, high, clauses.members, clauses.strict), clauses
+
+
+def _searched(
+    problem: _Problem, formula: Formula, box: _Ends, rests: Sequence[Conjunction], limits: "_Limits"
+) -> _Searched:
+    """Search all alternatives with one box of inputs."""
+    claim, clauses = _claim(problem, box, rests)
+    shown: list[tuple[Mapping[str, np.ndarray], np.ndarray]] = []
 
     def check(point: np.ndarray) -> bool:
-        assignment = _assigned(problem, formula, _within(point, *box))
+        inside = _within(point, *box)
+        assignment = _assigned(problem, formula, inside)
         if assignment is not None:
-            shown.append(assignment)
+            shown.append((assignment, inside))
         return assignment is not None
 
-    found = search(network, low, high, clauses, check=check, **limits._asdict())
-    return found, shown[-1] if found.found is Found.PRESENT and shown else None
+    found = search(
+        claim.network,
+        claim.low,
+        claim.high,
+        clauses,
+        check=check,
+        journal=Journal(),
+        **limits._asdict(),
+    )
+    present = found.found is Found.PRESENT and shown
+    return _Searched(claim, found, *(shown[-1] if present else (None, None)))
 
 
 def _values(problem: _Problem, conditions: Sequence[Comparison], flat: jax.Array) -> jax.Array:
