@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -153,6 +154,13 @@ class _Searching:
         """Whether pieces are cut along inputs."""
         return self.region.network.inputs <= _FEW_INPUTS
 
+    @cached_property
+    def margin(self) -> float:
+        """How far above zero a bound must be: for a certificate, as much as other roundings may cost."""
+        if not self.noting:
+            return 0.0
+        return float(np.clip(1e-12 * self.region.magnitudes.output.max(initial=0.0), 0.0, 1e-7))
+
     @property
     def lower(self) -> float:
         """No clause's largest condition is below this."""
@@ -165,7 +173,7 @@ class _Searching:
     def enough(self, bounds: np.ndarray) -> np.ndarray:
         """Whether lower bounds of clauses need no more work."""
         if self.tolerance is None:
-            return bounds > 0
+            return bounds > self.margin
         return bounds >= self.attack.best - self.tolerance
 
     def found(self) -> Found:
@@ -219,12 +227,17 @@ class _Searching:
     def _bounded(self, now: Pieces) -> "_Step":
         """Bounds of all clauses on a batch of pieces; what is left of it."""
         first = bool(now.number[0] == 0)
-        step = self._conditions(now, self._tightened(now, walks=first or self.few or self._cheap(now)))
+        step = self._conditions(
+            now, self._tightened(now, walks=first or self.few or self.noting or self._cheap(now))
+        )
         step = self._means(step, self._steps(first=first))
         steps = self._steps_at_root(step.now) if first and len(step.now) else 0
         if steps < 2:
             return step
-        step = self._conditions(step.now, self._tightened(step.now, steps=steps))
+        again = whole(self.region, len(self.attack.clauses.members))
+        if not self.noting:  # a certificate has one set of boxes for the whole, with which all is proved
+            again.bounds[:] = step.now.bounds
+        step = self._conditions(again, self._tightened(again, steps=steps))
         return self._means(step, _ROOT)
 
     def _steps(self, *, first: bool) -> int:
@@ -252,10 +265,10 @@ class _Searching:
         """How many numbers walks for all open inner values go through, for all pieces."""
         numbers, before = 0, self.region.network.inputs
         for index, node in enumerate(self.region.network.nodes):
-            opened = sum(int(opened_entries(node, box).sum()) for box in now.boxes[index]) if index else 0
-            numbers += 2 * opened * before
+            if index:
+                numbers += 2 * sum(int(opened_entries(node, box).sum()) for box in now.boxes[index]) * before
             before += node.size
-        return numbers * len(now)
+        return numbers
 
     def _tightened(self, now: Pieces, *, steps: int = 0, walks: bool = True) -> Tightened:
         """Boxes of all inner values; without walks those of pieces that were cut inside stay but there."""
@@ -283,7 +296,9 @@ class _Searching:
         walked = walk(self.region, now.low, now.high, wanted, constant, known.lines)
         lower = np.maximum(-walked.upper, output_box(self.region, now.low, now.high, now.boxes)[0])
         now.bounds = np.maximum(now.bounds, clauses.worst(lower))
-        refuted = clauses.refuted(lower) if self.tolerance is None else np.zeros_like(now.open)
+        refuted = np.zeros_like(now.open)
+        if self.tolerance is None:
+            refuted = clauses.refuted(lower - self.margin)
         now.open &= ~(refuted | self.enough(now.bounds))
         return self._left(_Step(now, known, walked, self._to_mend(lower, now)))
 

@@ -126,11 +126,13 @@ class _Argument(NamedTuple):
         if not set(self.affine.terms) - {0}:
             return box, self._of_input(shape) if few else np.zeros(shape)
         slope = np.zeros(shape)
-        entries = np.flatnonzero(opened_entries(self.region.network.nodes[self.node], box))
-        for chosen in self._groups(entries):
+        opened = opened_entries(self.region.network.nodes[self.node], box)
+        least, largest = box
+        for chosen in self._groups(np.flatnonzero(opened.any(axis=0))):
             if effort.walks and not effort.done(np.zeros((0, 0))):
-                box = self._better(box, boxes, chosen, slope, effort)
-        return box, slope
+                least, largest = self._better((least, largest), boxes, chosen, slope, effort)
+        # Of each piece what is open in it, so that its bounds do not depend on what else is in the batch.
+        return (np.where(opened, least, box[0]), np.where(opened, largest, box[1])), slope
 
     def _of_input(self, shape: tuple[int, int, int]) -> np.ndarray:
         part = self.affine.terms.get(0)
@@ -181,8 +183,8 @@ class _Argument(NamedTuple):
 
 
 def opened_entries(node: Node, box: Box) -> np.ndarray:
-    """Entries of which a better box would better the relaxation, in some piece."""
+    """Entries of which a better box would better the relaxation, for every piece."""
     low, high = box
     if node.function == "relu":
-        return np.asarray(((low < 0) & (high > 0)).any(axis=0))
-    return np.asarray((high > low).any(axis=0))
+        return np.asarray((low < 0) & (high > 0))
+    return np.asarray(high > low)

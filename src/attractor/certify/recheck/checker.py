@@ -289,9 +289,11 @@ class _Checker:
         kinked = self.network.nodes[index].function == "relu"
         matters = (low < 0) & (high > 0) if kinked else high > low
         entries = np.flatnonzero(matters.any(axis=0))
+        # Of each piece what matters in it, so that its bounds do not depend on what else is in the batch.
         size = max(_NUMBERS // (len(now) * self.widest), 1)
         for chosen in (entries[start : start + size] for start in range(0, len(entries), size)):
             least, most = (
                 sign * walked(self.network.nodes, ranges, lines, one, chosen, sign) for sign in (-1, 1)
             )
+            least, most = (np.where(matters[:, chosen], *ends) for ends in ((least, -np.inf), (most, np.inf)))
             self._narrow(now, index, argument, chosen, least, most)
