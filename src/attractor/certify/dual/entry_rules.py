@@ -12,6 +12,7 @@ from attractor.program.walk import aval
 
 from .expressions import (
     Expression,
+    Gate,
     Lowering,
     Value,
     affine_of,
@@ -24,17 +25,18 @@ from .expressions import (
     sum_of,
     taken,
 )
+from .fusion import merged
 from .network import Affine
 
 
-def add(_: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
     """A sum."""
-    return sum_of(*spread(equation, one, other))
+    return merged(lowering, sum_of(*spread(equation, one, other)))
 
 
-def subtract(_: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
     """A difference."""
-    return difference(*spread(equation, one, other))
+    return merged(lowering, difference(*spread(equation, one, other)))
 
 
 def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -48,10 +50,9 @@ def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -
         return scaled(one, other)
     if one is other:
         return lowering.node("square", [one], equation)
-    if other.gate:
-        one, other = other, one
-    if one.gate:
-        return _gated(lowering, equation, one.gate, other)
+    for gate, gated in ((lowering.gate(other), one), (lowering.gate(one), other)):
+        if gate is not None:
+            return merged(lowering, _gated(lowering, equation, gate, gated))
     return lowering.node("product", [one, other], equation)
 
 
@@ -60,10 +61,11 @@ def _known(equation: JaxprEqn) -> AttractorError:
     return AttractorError(f"an operation on known arrays came to a rule of networks{location(equation)}")
 
 
-def _gated(lowering: Lowering, equation: JaxprEqn, gate: int, other: Expression) -> Expression:
-    """sigmoid(x) y, by the argument of the gate."""
-    argument = lowering.nodes[gate - 1].arguments[0]
-    return lowering.node("gated", [Expression(other.shape, argument), other], equation)
+def _gated(lowering: Lowering, equation: JaxprEqn, gate: Gate, other: Expression) -> Expression:
+    """(f sigmoid(x) + c) y = f sigmoid(x) y + c y, by the argument of the gate."""
+    inner = lowering.node("gated", [gate.argument, other], equation)
+    own = scaled(inner, gate.factors.reshape(other.shape))
+    return sum_of(own, scaled(other, gate.offset.reshape(other.shape))) if gate.offset.any() else own
 
 
 def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -174,7 +176,7 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
     if len(cases) != 2:
         raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
     which, no, yes = spread(equation, which, *cases)
-    return sum_of(no, multiply(lowering, equation, which, difference(yes, no)))
+    return merged(lowering, sum_of(no, multiply(lowering, equation, which, difference(yes, no))))
 
 
 def negation(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jax.extend.core import JaxprEqn
@@ -26,12 +26,23 @@ class Expression:
     Args:
         shape: of the array.
         affine: its entries, row by row.
-        gate: the number of the sigmoid node that it is, unscaled, if it is one; 0 for none.
     """
 
     shape: tuple[int, ...]
     affine: Affine
-    gate: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Merge:
+    """A node that stands for a sum of two others.
+
+    Args:
+        number: of the node.
+        parts: the two and their factors, of which it is the sum.
+    """
+
+    number: int
+    parts: Mapping[int, LinearMap]
 
 
 @dataclass(eq=False)
@@ -41,10 +52,14 @@ class Lowering:
     Args:
         inputs: length of the input vector.
         nodes: made so far.
+        merges: which of them stand for a sum of two others.
+        gates: arguments of gates that were read so far, by the node and its entries.
     """
 
     inputs: int
     nodes: list[Node] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+    gates: dict[tuple[int, bytes], Affine] = field(default_factory=dict)
 
     def node(
         self, function: str, arguments: Sequence[Expression], equation: JaxprEqn, *parameters: float
@@ -53,9 +68,40 @@ class Lowering:
         size, what = prod(arguments[0].shape), f"{equation.primitive.name}{location(equation)}"
         affine = tuple(one.affine for one in arguments)
         self.nodes.append(Node(function, affine, parameters, what))
-        number = len(self.nodes)
-        result = Affine({number: identity(size)}, np.zeros(size))
-        return Expression(arguments[0].shape, result, number if function == "logistic" else 0)
+        return Expression(arguments[0].shape, Affine({len(self.nodes): identity(size)}, np.zeros(size)))
+
+    def gate(self, one: Expression) -> "Gate | None":
+        """How an expression is entries of a sigmoid, each scaled and shifted; None if it is not."""
+        affine = one.affine
+        if affine.roundings or len(affine.terms) != 1:
+            return None
+        source, part = next(iter(affine.terms.items()))
+        if not source or self.nodes[source - 1].function != "logistic" or not isinstance(part, Selection):
+            return None
+        key = source, part.columns.tobytes()
+        if key not in self.gates:
+            self.gates[key] = self._entries(self.nodes[source - 1].arguments[0], part.columns)
+        return Gate(Expression(one.shape, self.gates[key]), part.factors, affine.bias)
+
+    @staticmethod
+    def _entries(whole: Affine, columns: np.ndarray) -> Affine:
+        if np.array_equal(columns, np.arange(len(whole.bias))):
+            return whole
+        return taken(whole, columns).affine
+
+
+class Gate(NamedTuple):
+    """factors sigmoid(argument) + offset, entry by entry.
+
+    Args:
+        argument: what the sigmoid is of.
+        factors: one an entry.
+        offset: one an entry.
+    """
+
+    argument: Expression
+    factors: np.ndarray
+    offset: np.ndarray
 
 
 def affine_of(value: Value) -> Affine:
