@@ -196,3 +196,32 @@ def test_rounded_sums_of_plain_products_stay_as_they_are():
     lowering, whole = _two_products("product")
     assert merged(lowering, Expression((1,), whole)).affine is whole
     assert len(lowering.nodes) == 2
+
+
+def _lstm(u, h):
+    """The state and the cell's memory are one: h is the memory, and what is shown is the last line."""
+    gates = _WEIGHTS @ u + _OWN @ h + _BIAS
+    memory = _sigmoid(gates[:3]) * h + _sigmoid(gates[3:6]) * jnp.tanh(gates[6:])
+    return -jnp.tanh(memory) * _sigmoid(u)
+
+
+def test_a_sigmoid_times_a_tanh_is_one_function_where_the_tanh_is_not_read_elsewhere():
+    last, like = _unrolled(_lstm, 2)
+    network = network_of(trace(last, like))
+    assert Counter(node.function for node in network.nodes) == {"gated_tanh": 4, "gated": 2}
+    inputs = np.random.default_rng(7).uniform(-1, 1, (9, like.size))
+    expected = [last(jnp.asarray(one.reshape(like.shape))) for one in inputs]
+    np.testing.assert_allclose(network.evaluate(inputs), np.stack(expected), atol=1e-12)
+    kept = network_of(trace(lambda x: (lambda t: t * _sigmoid(x[::-1]) + t)(jnp.tanh(x)), jnp.zeros(3)))
+    assert sorted(node.function for node in kept.nodes) == ["gated", "tanh"]
+
+
+def test_a_tanh_times_a_number_keeps_its_argument():
+    def function(x):
+        return jnp.tanh(x[:2]) * x[2:] + (1 - jnp.tanh(x[:2])) * x[2:][::-1]
+
+    network = network_of(trace(function, jnp.zeros(4)))
+    assert [node.function for node in network.nodes] == ["tanh_product"]
+    inputs = np.random.default_rng(8).normal(size=(5, 4))
+    expected = np.stack([function(jnp.asarray(one)) for one in inputs])
+    np.testing.assert_allclose(network.evaluate(inputs), expected, atol=1e-12)

@@ -11,6 +11,7 @@ from attractor.program import location
 from attractor.program.walk import aval
 
 from .expressions import (
+    PRODUCT_WITH,
     Expression,
     Gate,
     Lowering,
@@ -50,9 +51,11 @@ def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -
         return scaled(one, other)
     if one is other:
         return lowering.node("square", [one], equation)
-    for gate, gated in ((lowering.gate(other), one), (lowering.gate(one), other)):
-        if gate is not None:
-            return merged(lowering, _gated(lowering, equation, gate, gated))
+    gates = [(lowering.gate(other), one), (lowering.gate(one), other)]
+    for product in PRODUCT_WITH.values():
+        for gate, gated in gates:
+            if gate is not None and gate.product == product:
+                return merged(lowering, _gated(lowering, equation, gate, gated))
     return lowering.node("product", [one, other], equation)
 
 
@@ -62,8 +65,8 @@ def _known(equation: JaxprEqn) -> AttractorError:
 
 
 def _gated(lowering: Lowering, equation: JaxprEqn, gate: Gate, other: Expression) -> Expression:
-    """(f sigmoid(x) + c) y = f sigmoid(x) y + c y, by the argument of the gate."""
-    inner = lowering.node("gated", [gate.argument, other], equation)
+    """(f h(x) + c) y = f h(x) y + c y, by the argument of the gate."""
+    inner = lowering.node(gate.product, [gate.argument, other], equation)
     own = scaled(inner, gate.factors.reshape(other.shape))
     return sum_of(own, scaled(other, gate.offset.reshape(other.shape))) if gate.offset.any() else own
 

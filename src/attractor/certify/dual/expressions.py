@@ -15,6 +15,9 @@ from attractor.program.walk import aval
 from .linear_maps import LinearMap, Selection, Sparse, composed, identity, is_signed_choice, summed
 from .network import Affine, Node
 
+# Functions h whose product h(x) y is a function of its own.
+PRODUCT_WITH = {"logistic": "gated", "tanh": "tanh_product"}
+
 # What stands at a variable: an expression, or an array that is known.
 Value: TypeAlias = "Expression | np.ndarray"
 
@@ -71,17 +74,18 @@ class Lowering:
         return Expression(arguments[0].shape, Affine({len(self.nodes): identity(size)}, np.zeros(size)))
 
     def gate(self, one: Expression) -> "Gate | None":
-        """How an expression is entries of a sigmoid, each scaled and shifted; None if it is not."""
+        """How an expression is entries of a sigmoid (tanh), each scaled and shifted; None if it is not."""
         affine = one.affine
         if affine.roundings or len(affine.terms) != 1:
             return None
         source, part = next(iter(affine.terms.items()))
-        if not source or self.nodes[source - 1].function != "logistic" or not isinstance(part, Selection):
+        function = self.nodes[source - 1].function if source else ""
+        if function not in PRODUCT_WITH or not isinstance(part, Selection):
             return None
         key = source, part.columns.tobytes()
         if key not in self.gates:
             self.gates[key] = self._entries(self.nodes[source - 1].arguments[0], part.columns)
-        return Gate(Expression(one.shape, self.gates[key]), part.factors, affine.bias)
+        return Gate(PRODUCT_WITH[function], Expression(one.shape, self.gates[key]), part.factors, affine.bias)
 
     @staticmethod
     def _entries(whole: Affine, columns: np.ndarray) -> Affine:
@@ -91,14 +95,16 @@ class Lowering:
 
 
 class Gate(NamedTuple):
-    """factors sigmoid(argument) + offset, entry by entry.
+    """factors h(argument) + offset, entry by entry.
 
     Args:
-        argument: what the sigmoid is of.
+        product: the function h(x) y.
+        argument: what h is of.
         factors: one an entry.
         offset: one an entry.
     """
 
+    product: str
     argument: Expression
     factors: np.ndarray
     offset: np.ndarray

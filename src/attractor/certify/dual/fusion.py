@@ -6,7 +6,8 @@ same and that h and n move together. So where a sum holds two products with one 
 
     c_1 f(x) y_1 + c_2 f(x) y_2 = f(x) (c_1 y_1 + c_2 y_2),
 
-a single node takes their place. Nodes that nothing reads any more are left out in the end; a merged node
+a single node takes their place. The product of a sigmoid and a tanh, as in an LSTM, is a function of its own
+where nothing else reads the tanh. Nodes that nothing reads any more are left out in the end; a merged node
 whose parts are both still read apart would only make the network larger, and is taken back.
 """
 
@@ -21,7 +22,7 @@ from .linear_maps import LinearMap, Selection, composed, identity, summed
 from .network import Affine, Network, Node
 
 # Functions linear in their last argument; in a product both factors are.
-_LINEAR = {"gated": (0,), "product": (0, 1)}
+_LINEAR = {"gated": (0,), "tanh_product": (0,), "product": (0, 1)}
 
 
 def merged(lowering: Lowering, value: Expression) -> Expression:
@@ -93,7 +94,7 @@ def _merged(
 ) -> Affine | None:
     """The sum with one node for two; None where its rounding could not be bounded."""
     nodes = [lowering.nodes[number - 1] for number in pair]
-    if whole.roundings and nodes[0].function != "gated":
+    if whole.roundings and nodes[0].function == "product":
         return None
     others = [node.arguments[1 - place] for node, place in zip(nodes, places, strict=True)]
     parts = [whole.terms[number] for number in pair]
@@ -113,7 +114,7 @@ def _with_sizes(before: Affine, after: Affine, others: Mapping[int, Affine]) -> 
     """The magnitudes of a sum, where the products that left it are at most as large as what was gated.
 
     What folding may have cost was bounded by the sizes of both products, and their sum may be much less than
-    each: so |sigmoid(x) y| <= |y| stands in for them.
+    each: so |sigmoid(x) y| <= |y|, and the same of tanh, stands in for them.
     """
     sizes = {number: part.magnitude for number, part in after.terms.items() if number not in before.terms}
     bias = before.reach_bias
@@ -142,7 +143,32 @@ def finished(network: Network, merges: Sequence[Merge]) -> Network:
         read = _read(network)
         if merge.number in read and all(part in read for part in merge.parts):
             network = _taken_back(network, merge)
-    return _without_unread(network)
+    return _without_unread(_with_gated_tanh(_without_unread(network)))
+
+
+def _with_gated_tanh(network: Network) -> Network:
+    """sigmoid(x) tanh(y) as one function, where nothing else reads the tanh."""
+    at = {index: node.arguments[1] for index, node in enumerate(network.nodes) if node.function == "gated"}
+    at = {index: one for index, one in at.items() if one.plain and _is_tanh(network, one)}
+    elsewhere = _sources(network.output)
+    for index, node in enumerate(network.nodes):
+        read = node.arguments[:1] if index in at else node.arguments
+        elsewhere |= {source for one in read for source in _sources(one)}
+    nodes = list(network.nodes)
+    for index, one in at.items():
+        ((source, part),) = one.terms.items()
+        if source not in elsewhere:
+            inner = mapped(part, network.nodes[source - 1].arguments[0])
+            nodes[index] = replace(
+                nodes[index], function="gated_tanh", arguments=(nodes[index].arguments[0], inner)
+            )
+    return replace(network, nodes=tuple(nodes))
+
+
+def _is_tanh(network: Network, one: Affine) -> bool:
+    """Whether an affine function that only chooses entries chooses those of a tanh, which is odd."""
+    source = next(iter(one.terms))
+    return source > 0 and network.nodes[source - 1].function == "tanh"
 
 
 def _read(network: Network) -> set[int]:
