@@ -27,6 +27,7 @@ from .expressions import (
     taken,
 )
 from .fusion import merged
+from .kinks import clipped, rectified
 from .network import Affine
 
 
@@ -86,17 +87,13 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
 
 
 def largest(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """B + max(a - b, 0)."""
-    one, other = spread(equation, one, other)
-    above = lowering.node("relu", [difference(one, other)], equation)
-    return sum_of(above, other)
+    """B + max(a - b, 0); between two numbers where one is a minimum already."""
+    return clipped(lowering, equation, one, other, 1.0)
 
 
 def least(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """B - max(b - a, 0)."""
-    one, other = spread(equation, one, other)
-    below = lowering.node("relu", [difference(other, one)], equation)
-    return difference(other, below)
+    """B - max(b - a, 0); between two numbers where one is a maximum already."""
+    return clipped(lowering, equation, one, other, -1.0)
 
 
 def clamp(lowering: Lowering, equation: JaxprEqn, low: Value, one: Value, high: Value) -> Expression:
@@ -157,11 +154,14 @@ def power(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> E
     raise UnsupportedError(f"verification: a power whose exponent is not known{location(equation)}")
 
 
-def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[..., Expression]:
-    """A comparison as a number, 1 or 0, of the difference of both sides."""
+def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[..., Value]:
+    """A comparison as a number, 1 or 0, of the difference of both sides; known of a number with itself."""
+    of_equal = (function != "positive") != opposite
 
-    def rule(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    def rule(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Value:
         one, other = spread(equation, one, other)
+        if one is other:
+            return np.full(result_shape(equation), of_equal)
         gap = difference(other, one) if turned else difference(one, other)
         answer = lowering.node(function, [gap], equation)
         return difference(np.ones(answer.shape), answer) if opposite else answer
@@ -179,7 +179,12 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
     if len(cases) != 2:
         raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
     which, no, yes = spread(equation, which, *cases)
-    return merged(lowering, sum_of(no, multiply(lowering, equation, which, difference(yes, no))))
+    if not isinstance(which, Expression):
+        raise _known(equation)
+    gain = difference(yes, no)
+    turned = rectified(lowering, equation, which, gain) if isinstance(gain, Expression) else None
+    chosen = multiply(lowering, equation, which, gain) if turned is None else turned
+    return merged(lowering, sum_of(no, chosen))
 
 
 def negation(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:

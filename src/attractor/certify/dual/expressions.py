@@ -57,12 +57,14 @@ class Lowering:
         nodes: made so far.
         merges: which of them stand for a sum of two others.
         gates: arguments of gates that were read so far, by the node and its entries.
+        limits: the larger (smaller) of an expression and a number, by the node that it was made with.
     """
 
     inputs: int
     nodes: list[Node] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
     gates: dict[tuple[int, bytes], Affine] = field(default_factory=dict)
+    limits: dict[int, "Limit"] = field(default_factory=dict)
 
     def node(
         self, function: str, arguments: Sequence[Expression], equation: JaxprEqn, *parameters: float
@@ -92,6 +94,20 @@ class Lowering:
         if np.array_equal(columns, np.arange(len(whole.bias))):
             return whole
         return taken(whole, columns).affine
+
+
+class Limit(NamedTuple):
+    """max(z, a) (side 1) or min(z, a) (side -1).
+
+    Args:
+        of: z.
+        number: a.
+        side: which.
+    """
+
+    of: Expression
+    number: float
+    side: float
 
 
 class Gate(NamedTuple):

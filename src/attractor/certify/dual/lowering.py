@@ -102,7 +102,7 @@ def _moves(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     return [taken(whole, index) for index in moved(equation, numbered)]
 
 
-RULES: Mapping[str, Callable[..., Expression | list[Expression]]] = {
+RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] = {
     "add": entries.add,
     "add_any": entries.add,
     "sub": entries.subtract,
