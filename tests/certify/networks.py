@@ -7,7 +7,8 @@ from attractor.certify.dual.network import Affine, Network, Node
 from attractor.certify.dual.relaxation import Region, walk, wanted_of
 from attractor.certify.dual.tightening import tightened
 
-KINDS = ["relu", "tanh", "logistic", "erf", "exp", "sin", "square", "product", "gated"]
+TWO = ("product", "gated", "tanh_product", "gated_tanh")
+KINDS = ["relu", "tanh", "logistic", "erf", "exp", "sin", "square", *TWO]
 
 
 def made(sizes, kinds, seed, scale=1.0):
@@ -20,7 +21,7 @@ def made(sizes, kinds, seed, scale=1.0):
 
     nodes = []
     for index, (inside, out, kind) in enumerate(zip(sizes, sizes[1:-1], kinds, strict=False)):
-        arguments = 2 if kind in ("product", "gated") else 1
+        arguments = 2 if kind in TWO else 1
         nodes.append(Node(kind, tuple(affine(index, inside, out) for _ in range(arguments))))
     return Network(sizes[0], tuple(nodes), affine(len(nodes), sizes[-2], sizes[-1]))
 

@@ -11,7 +11,9 @@ from attractor.program import location
 from attractor.program.walk import aval
 
 from .expressions import (
+    PRODUCT_WITH,
     Expression,
+    Gate,
     Lowering,
     Value,
     affine_of,
@@ -24,17 +26,19 @@ from .expressions import (
     sum_of,
     taken,
 )
+from .fusion import merged
+from .kinks import clipped, rectified
 from .network import Affine
 
 
-def add(_: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
     """A sum."""
-    return sum_of(*spread(equation, one, other))
+    return merged(lowering, sum_of(*spread(equation, one, other)))
 
 
-def subtract(_: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
     """A difference."""
-    return difference(*spread(equation, one, other))
+    return merged(lowering, difference(*spread(equation, one, other)))
 
 
 def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -48,10 +52,11 @@ def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -
         return scaled(one, other)
     if one is other:
         return lowering.node("square", [one], equation)
-    if other.gate:
-        one, other = other, one
-    if one.gate:
-        return _gated(lowering, equation, one.gate, other)
+    gates = [(lowering.gate(other), one), (lowering.gate(one), other)]
+    for product in PRODUCT_WITH.values():
+        for gate, gated in gates:
+            if gate is not None and gate.product == product:
+                return merged(lowering, _gated(lowering, equation, gate, gated))
     return lowering.node("product", [one, other], equation)
 
 
@@ -60,10 +65,11 @@ def _known(equation: JaxprEqn) -> AttractorError:
     return AttractorError(f"an operation on known arrays came to a rule of networks{location(equation)}")
 
 
-def _gated(lowering: Lowering, equation: JaxprEqn, gate: int, other: Expression) -> Expression:
-    """sigmoid(x) y, by the argument of the gate."""
-    argument = lowering.nodes[gate - 1].arguments[0]
-    return lowering.node("gated", [Expression(other.shape, argument), other], equation)
+def _gated(lowering: Lowering, equation: JaxprEqn, gate: Gate, other: Expression) -> Expression:
+    """(f h(x) + c) y = f h(x) y + c y, by the argument of the gate."""
+    inner = lowering.node(gate.product, [gate.argument, other], equation)
+    own = scaled(inner, gate.factors.reshape(other.shape))
+    return sum_of(own, scaled(other, gate.offset.reshape(other.shape))) if gate.offset.any() else own
 
 
 def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -81,17 +87,13 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
 
 
 def largest(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """B + max(a - b, 0)."""
-    one, other = spread(equation, one, other)
-    above = lowering.node("relu", [difference(one, other)], equation)
-    return sum_of(above, other)
+    """B + max(a - b, 0); between two numbers where one is a minimum already."""
+    return clipped(lowering, equation, one, other, 1.0)
 
 
 def least(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """B - max(b - a, 0)."""
-    one, other = spread(equation, one, other)
-    below = lowering.node("relu", [difference(other, one)], equation)
-    return difference(other, below)
+    """B - max(b - a, 0); between two numbers where one is a maximum already."""
+    return clipped(lowering, equation, one, other, -1.0)
 
 
 def clamp(lowering: Lowering, equation: JaxprEqn, low: Value, one: Value, high: Value) -> Expression:
@@ -152,11 +154,14 @@ def power(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> E
     raise UnsupportedError(f"verification: a power whose exponent is not known{location(equation)}")
 
 
-def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[..., Expression]:
-    """A comparison as a number, 1 or 0, of the difference of both sides."""
+def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[..., Value]:
+    """A comparison as a number, 1 or 0, of the difference of both sides; known of a number with itself."""
+    of_equal = (function != "positive") != opposite
 
-    def rule(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
+    def rule(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Value:
         one, other = spread(equation, one, other)
+        if one is other:
+            return np.full(result_shape(equation), of_equal)
         gap = difference(other, one) if turned else difference(one, other)
         answer = lowering.node(function, [gap], equation)
         return difference(np.ones(answer.shape), answer) if opposite else answer
@@ -174,7 +179,12 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
     if len(cases) != 2:
         raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
     which, no, yes = spread(equation, which, *cases)
-    return sum_of(no, multiply(lowering, equation, which, difference(yes, no)))
+    if not isinstance(which, Expression):
+        raise _known(equation)
+    gain = difference(yes, no)
+    turned = rectified(lowering, equation, which, gain) if isinstance(gain, Expression) else None
+    chosen = multiply(lowering, equation, which, gain) if turned is None else turned
+    return merged(lowering, sum_of(no, chosen))
 
 
 def negation(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jax.extend.core import JaxprEqn
@@ -14,6 +14,9 @@ from attractor.program.walk import aval
 
 from .linear_maps import LinearMap, Selection, Sparse, composed, identity, is_signed_choice, summed
 from .network import Affine, Node
+
+# Functions h whose product h(x) y is a function of its own.
+PRODUCT_WITH = {"logistic": "gated", "tanh": "tanh_product"}
 
 # What stands at a variable: an expression, or an array that is known.
 Value: TypeAlias = "Expression | np.ndarray"
@@ -26,12 +29,23 @@ class Expression:
     Args:
         shape: of the array.
         affine: its entries, row by row.
-        gate: the number of the sigmoid node that it is, unscaled, if it is one; 0 for none.
     """
 
     shape: tuple[int, ...]
     affine: Affine
-    gate: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Merge:
+    """A node that stands for a sum of two others.
+
+    Args:
+        number: of the node.
+        parts: the two and their factors, of which it is the sum.
+    """
+
+    number: int
+    parts: Mapping[int, LinearMap]
 
 
 @dataclass(eq=False)
@@ -41,10 +55,16 @@ class Lowering:
     Args:
         inputs: length of the input vector.
         nodes: made so far.
+        merges: which of them stand for a sum of two others.
+        gates: arguments of gates that were read so far, by the node and its entries.
+        limits: the larger (smaller) of an expression and a number, by the node that it was made with.
     """
 
     inputs: int
     nodes: list[Node] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+    gates: dict[tuple[int, bytes], Affine] = field(default_factory=dict)
+    limits: dict[int, "Limit"] = field(default_factory=dict)
 
     def node(
         self, function: str, arguments: Sequence[Expression], equation: JaxprEqn, *parameters: float
@@ -53,9 +73,57 @@ class Lowering:
         size, what = prod(arguments[0].shape), f"{equation.primitive.name}{location(equation)}"
         affine = tuple(one.affine for one in arguments)
         self.nodes.append(Node(function, affine, parameters, what))
-        number = len(self.nodes)
-        result = Affine({number: identity(size)}, np.zeros(size))
-        return Expression(arguments[0].shape, result, number if function == "logistic" else 0)
+        return Expression(arguments[0].shape, Affine({len(self.nodes): identity(size)}, np.zeros(size)))
+
+    def gate(self, one: Expression) -> "Gate | None":
+        """How an expression is entries of a sigmoid (tanh), each scaled and shifted; None if it is not."""
+        affine = one.affine
+        if affine.roundings or len(affine.terms) != 1:
+            return None
+        source, part = next(iter(affine.terms.items()))
+        function = self.nodes[source - 1].function if source else ""
+        if function not in PRODUCT_WITH or not isinstance(part, Selection):
+            return None
+        key = source, part.columns.tobytes()
+        if key not in self.gates:
+            self.gates[key] = self._entries(self.nodes[source - 1].arguments[0], part.columns)
+        return Gate(PRODUCT_WITH[function], Expression(one.shape, self.gates[key]), part.factors, affine.bias)
+
+    @staticmethod
+    def _entries(whole: Affine, columns: np.ndarray) -> Affine:
+        if np.array_equal(columns, np.arange(len(whole.bias))):
+            return whole
+        return taken(whole, columns).affine
+
+
+class Limit(NamedTuple):
+    """max(z, a) (side 1) or min(z, a) (side -1).
+
+    Args:
+        of: z.
+        number: a.
+        side: which.
+    """
+
+    of: Expression
+    number: float
+    side: float
+
+
+class Gate(NamedTuple):
+    """factors h(argument) + offset, entry by entry.
+
+    Args:
+        product: the function h(x) y.
+        argument: what h is of.
+        factors: one an entry.
+        offset: one an entry.
+    """
+
+    product: str
+    argument: Expression
+    factors: np.ndarray
+    offset: np.ndarray
 
 
 def affine_of(value: Value) -> Affine:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from .function import Function
 from .piecewise import Clip, IsZero, Jump, Rectifier
-from .products import GatedProduct, Product
+from .products import GatedProduct, GatedTanh, Product
 from .smooth import SMOOTH, Power
 
 
@@ -21,6 +21,8 @@ FUNCTIONS: Mapping[str, Callable[..., Function]] = {
     "is_zero": _without_parameters(IsZero()),
     "power": Power,
     "product": _without_parameters(Product()),
-    "gated": _without_parameters(GatedProduct()),
+    "gated": _without_parameters(GatedProduct(SMOOTH["logistic"])),
+    "tanh_product": _without_parameters(GatedProduct(SMOOTH["tanh"])),
+    "gated_tanh": _without_parameters(GatedTanh()),
     **{name: _without_parameters(function) for name, function in SMOOTH.items()},
 }

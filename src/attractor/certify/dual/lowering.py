@@ -3,7 +3,8 @@
 Every value of the program is an affine function of the input and of results of nodes, one entry a number,
 row by row. Sums, products with constants, moves and contractions fold into it; what is nonlinear becomes a
 node. The larger of two numbers is b + max(a - b, 0), which for leaky rectifiers and absolute values is their
-exact hull; a product with a sigmoid is a node of its own, whose hull is exact as well.
+exact hull; a product with a sigmoid is a node of its own, whose hull is exact as well, and products that
+share a factor are one where they are added.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from attractor.program.walk import apply, aval, bound, forward, value_of
 from . import entry_rules as entries
 from .array_rules import contract, convolve, reduce_extreme, reduce_sum
 from .expressions import Expression, Lowering, Value, affine_of, scaled, shape_of, stacked, taken
+from .fusion import finished
 from .linear_maps import Selection
 from .moves import MOVES, moved
 from .network import Affine, Network
@@ -45,7 +47,8 @@ def network_of(program: Program) -> Network:
     known = bound(program.jaxpr, constants, arguments)
     values = forward(program.jaxpr, known, _rule_of(program, lowering), literal=_number)
     made = [affine_of(value_of(atom, values, _number)) for atom in program.jaxpr.outvars]
-    return Network(lowering.inputs, tuple(lowering.nodes), stacked(made))
+    whole = Network(lowering.inputs, tuple(lowering.nodes), stacked(made))
+    return finished(whole, lowering.merges)
 
 
 def _number(literal: Literal) -> np.ndarray:
@@ -99,7 +102,7 @@ def _moves(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     return [taken(whole, index) for index in moved(equation, numbered)]
 
 
-RULES: Mapping[str, Callable[..., Expression | list[Expression]]] = {
+RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] = {
     "add": entries.add,
     "add_any": entries.add,
     "sub": entries.subtract,

@@ -147,7 +147,7 @@ def _tanh_points(slope: np.ndarray) -> list[np.ndarray]:
     return [far, -far]
 
 
-def logistic_points(slope: np.ndarray) -> list[np.ndarray]:
+def _logistic_points(slope: np.ndarray) -> list[np.ndarray]:
     """Where p (1 - p) = s with p = (1 +- sqrt(1 - 4 s)) / 2."""
     far = 2 * np.log1p(np.sqrt(1 - 4 * slope)) - np.log(4 * slope)
     return [far, -far]
@@ -272,7 +272,7 @@ def _power_points(slope: np.ndarray, exponent: float) -> list[np.ndarray]:
 # Functions without parameters.
 SMOOTH: dict[str, Smooth] = {
     "tanh": Smooth(np.tanh, lambda z: 1 - np.tanh(z) ** 2, _tanh_points, shape="s", between=(-1.0, 1.0)),
-    "logistic": Smooth(special.expit, logistic_slope, logistic_points, shape="s", between=(0.0, 1.0)),
+    "logistic": Smooth(special.expit, logistic_slope, _logistic_points, shape="s", between=(0.0, 1.0)),
     "erf": Smooth(
         special.erf,
         lambda z: 2 / np.sqrt(np.pi) * np.exp(-(z**2)),
