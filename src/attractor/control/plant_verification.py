@@ -8,17 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from attractor.cells import State, initial_state, take_step
 from attractor.certify.verify.proof import Answer, Proof, prove
 from attractor.certify.verify.tube import Tube, TubeNames, cell_tube
 from attractor.certify.verify.verification import Counterexample, OutputBand, Verification, output_band
-from attractor.cells import State, initial_state, take_step
 from attractor.data import Experiment, Scaling
 from attractor.errors import InputDataError
 from attractor.program import (
     double_precision,
     flat_map,
     in_double_precision,
-    single_precision,
     to_single_precision,
 )
 from attractor.progress import Reporter
@@ -180,26 +179,20 @@ def _start(network: PlantNetwork, inputs: np.ndarray, outputs: np.ndarray, settl
 def _outputs_of(case: _Case) -> Outputs:
     """Outputs in their units, of scaled inputs (steps, inputs), in the precision of these."""
     narrow = replace(case, network=to_single_precision(case.network))
-
-    def run(inputs: Array) -> Array:
-        own = case if inputs.dtype == jnp.float64 else narrow
-        flat = flat_map(own.network.cell) if own is case else None
-        state = _restored(own, inputs.dtype, flat)
-        shown = []
-        for input in inputs:
-            state = take_step(own.network.cell, input, state)
-            shown.append(own.read(state))
-        return jnp.stack(shown)
-
-    return run
-
-
-def _restored(case: _Case, dtype: object, flat: object) -> State:
-    """The state of the start in the precision of the inputs."""
-    del flat
     with double_precision():
         wide = flat_map(case.network.cell).restore(jnp.asarray(case.start))
-    return wide if dtype == jnp.float64 else to_single_precision(wide)
+    single = to_single_precision(wide)
+
+    def run(inputs: Array) -> Array:
+        own, start = (case, wide) if inputs.dtype == jnp.float64 else (narrow, single)
+
+        def step(state: State, input: Array) -> tuple[State, Array]:
+            state = take_step(own.network.cell, input, state)
+            return state, own.read(state)
+
+        return jax.lax.scan(step, start, inputs)[1]
+
+    return run
 
 
 def _excess(outputs: Outputs, bands: tuple[OutputBand, ...]) -> Callable[[Array], Array]:

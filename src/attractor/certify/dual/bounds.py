@@ -55,7 +55,10 @@ def bounds_of(
     found = walk(region, lows, highs, wanted, constant, lines)
     upper, slopes = found.upper[0], found.inputs[0]
     return Bounds(
-        np.maximum(least[0], -upper[count:]), np.minimum(most[0], upper[:count]), -slopes[count:], slopes[:count]
+        np.maximum(least[0], -upper[count:]),
+        np.minimum(most[0], upper[:count]),
+        -slopes[count:],
+        slopes[:count],
     )
 
 

@@ -49,6 +49,7 @@ class Specification(ABC):
             function: that is asked about.
             like: an input.
         """
+        del function, like
 
     def __and__(self, other: "Specification") -> "AllOf":
         return AllOf((self, other))

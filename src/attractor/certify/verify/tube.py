@@ -28,8 +28,8 @@ from ..dual.network import Network
 from .box import box_of, inside
 from .trajectories import Reached, Runs, SteppedRuns, WholeRuns, attacked
 
-WINDOW = 20
-"""Steps that a proof goes back through the equations before it takes a box of the state."""
+_LONGEST, _SHORTEST, _NUMBERS = 100, 20, 800
+"""Steps of a window, at most and at least, and states times steps: 100 steps of 8 states take some 20 s."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +85,7 @@ class Tube(
         moved = reached > 1e-9 * np.maximum(np.abs(self.nominal).max(initial=0.0), 1e-300)
         return float(np.mean(proved[moved] / reached[moved])) if moved.any() else 1.0
 
-    def sensitivity(
-        self, step: int | None = None, output: int = 0
-    ) -> Float[np.ndarray, "steps channels"]:
+    def sensitivity(self, step: int | None = None, output: int = 0) -> Float[np.ndarray, "steps channels"]:
         """Half of the width of the band of an output at a step that each input at each step accounts for.
 
         Args:
@@ -107,8 +105,8 @@ class Tube(
         lines = [f"tube over {steps}, {counted(len(self.names), 'output')}: proved beside reached"]
         for index, name in enumerate(self.names):
             lines.append(
-                f"{name}: within {self.low[:, index].min():.6g} and {self.high[:, index].max():.6g} (proved), "
-                f"{self.least[:, index].min():.6g} to {self.most[:, index].max():.6g} was reached"
+                f"{name}: within {self.low[:, index].min():.6g} and {self.high[:, index].max():.6g} (proved),"
+                f" {self.least[:, index].min():.6g} to {self.most[:, index].max():.6g} was reached"
             )
         lines.append(f"the proved band is {self.looseness:.3g} times as wide as the reached one, in the mean")
         return "\n".join(lines)
@@ -222,7 +220,8 @@ def cell_tube(  # noqa: PLR0913 (a system, its set, and how it is looked at)
             `attractor.program.flat_map`; the cell's own start if not given.
         read: the outputs that a state shows, a vector; what the cell exposes if not given.
         nominal: inputs between both, whose run is shown; the middle if not given.
-        window: steps; 20 if not given. A longer one is tighter and costs its square.
+        window: steps; 100 if not given, down to 20 for more than 8 states. A longer one is tighter and costs
+            its square.
         names: of outputs and inputs.
         reporter: of progress.
         seed: of the attack.
@@ -235,13 +234,13 @@ def cell_tube(  # noqa: PLR0913 (a system, its set, and how it is looked at)
             does; it is named.
     """
     began = time.monotonic()
-    window = WINDOW if window is None else window
-    if window < 2:
+    if window is not None and window < 2:
         raise ConfigError(f"window={window}: a proof goes back at least 2 steps")
     with double_precision():
         flat = flat_map(cell)
         flat = flat.still("reach tubes") if flat.layout.discrete else flat
         own = np.asarray(flat.start, float)
+        window = usual_window(len(own)) if window is None else window
         unrolled = _Unrolled(flat, read, _checked(low, flat))
         problem = _problem(low, high, nominal, (own, own) if start is None else start)
         if problem.states != len(own):
@@ -250,6 +249,15 @@ def cell_tube(  # noqa: PLR0913 (a system, its set, and how it is looked at)
         found = _in_windows(unrolled, problem, window, reporter or SilentReporter())
     runs = SteppedRuns(step, problem.states, problem.shape[0])
     return _tube(runs, problem, found, names, (min(window, problem.shape[0]), seed, began))
+
+
+def usual_window(states: int) -> int:
+    """Steps that a proof goes back through the equations before it takes a box of the state.
+
+    Args:
+        states: numbers in the state.
+    """
+    return min(max(_NUMBERS // max(states, 1), _SHORTEST), _LONGEST)
 
 
 def _checked(low: ArrayLike, flat: FlatMap) -> int:
@@ -267,7 +275,9 @@ def _problem(
 ) -> _Problem:
     lows, highs = box_of(low, high)
     if lows.ndim != 2 or not lows.size:
-        raise ShapeError(f"inputs of shape {lows.shape}; a tube needs (steps, channels), at least one of each")
+        raise ShapeError(
+            f"inputs of shape {lows.shape}; a tube needs (steps, channels), at least one of each"
+        )
     middle = inside(nominal, lows, highs)
     begins = box_of(*start, what="the start") if start is not None else (np.zeros(0), np.zeros(0))
     parts = zip((*begins, sum(begins) / 2), (lows, highs, middle), strict=True)

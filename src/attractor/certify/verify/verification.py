@@ -1,4 +1,4 @@
-"""What was asked of a trained model about a set of inputs, and what was found: the tube, a band, the answer."""
+"""What was asked of a trained model about a set of inputs, and what was found: tube, bands, the answer."""
 
 import re
 from dataclasses import dataclass
@@ -64,11 +64,9 @@ def output_band(text: str, names: tuple[str, ...]) -> OutputBand:
     name = found["name"]
     if name not in names:
         near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
         raise ConfigError(f'"{text}": the model has no output {name!r}; {hint}')
-    low, high = (
-        _end(found[side], text, default) for side, default in (("low", -np.inf), ("high", np.inf))
-    )
+    low, high = (_end(found[side], text, default) for side, default in (("low", -np.inf), ("high", np.inf)))
     if np.isinf(low) and np.isinf(high):
         raise ConfigError(f'"{text}": the band has no end; give a lower one, an upper one, or both')
     if low > high:
@@ -171,7 +169,10 @@ class Verification(
         """Between what is reached and what is proved, for every band that is not proved."""
         said = []
         for band in self.bands:
-            ends = [end[:, band.output] for end in (self.tube.low, self.tube.least, self.tube.most, self.tube.high)]
+            ends = [
+                end[:, band.output]
+                for end in (self.tube.low, self.tube.least, self.tube.most, self.tube.high)
+            ]
             if ends[3].max() > band.high:
                 said.append(
                     f"the largest {band.name} lies between {ends[2].max():.6g} (reached) and "
@@ -189,7 +190,8 @@ class Verification(
         return "\n".join([
             self.headline,
             self.inputs_in_words,
-            f"The proved band is {self.tube.looseness:.3g} times as wide as what attacked runs reach, in the mean.",
+            f"The proved band is {self.tube.looseness:.3g} times as wide as what attacked runs reach, in the "
+            "mean.",
         ])
 
     def rows_shown(self) -> Rows:
