@@ -220,6 +220,6 @@ class Verification(
 
 PAGES.register(
     Verification,
-    PageKind("verify.html", "attractor.certify.verify.verify_page:verify_page"),
+    PageKind("verify.html", "attractor.certify.verify.verify_page:verify_page", "verify.json"),
     source=__name__,
 )

@@ -107,8 +107,8 @@ def _tube(found: Verification) -> Section:
     outputs, _ = _labels(found)
     caption = (
         "The shaded band is proved: no inputs of the set lead out of it. The dashed lines are the furthest "
-        "that sampled and attacked runs came, so the truth lies between the two; the black line is the run of "
-        "the nominal inputs."
+        "that sampled and attacked runs came, so the truth lies between; the black line is the run of the "
+        "nominal inputs."
     )
     figures = tuple(
         PageFigure(
