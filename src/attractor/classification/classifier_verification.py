@@ -43,7 +43,8 @@ class CertifiedCases(
         right: whether the class is the true one, without a change.
         changed: whether an attack changed the class.
         certified: whether no change can; proved.
-        lead: no change makes the lead of the class over the others smaller; proved.
+        lead: no change makes the lead of the class over the others smaller; proved, and minus infinity where
+            an attack had changed the class before anything was proved.
         reached: the smallest lead that the attack reached.
         ids: how the user calls the cases.
         units: of one scaled value, in the units of the data, for each variable.
@@ -91,13 +92,20 @@ class CertifiedCases(
         return (
             f"{self.headline}\n"
             f"right: {100 * self.clean_accuracy:.1f} % without a change, "
-            f"{100 * self.attacked_accuracy:.1f} % under attack, {100 * self.certified_accuracy:.1f} % certified"
+            f"{100 * self.attacked_accuracy:.1f} % under attack, "
+            f"{100 * self.certified_accuracy:.1f} % certified"
         )
 
     def rows_shown(self) -> Rows:
         """Each case."""
         rows = [
-            (name, _word(right, "right", "wrong"), self.answer(case), f"{lead:.4g}", f"{reached:.4g}")
+            (
+                name,
+                _word(right, "right", "wrong"),
+                self.answer(case),
+                "" if np.isinf(lead) else f"{lead:.4g}",
+                f"{reached:.4g}",
+            )
             for case, (name, right, lead, reached) in enumerate(
                 zip(self.ids, self.right, self.lead, self.reached, strict=True)
             )
@@ -165,7 +173,7 @@ def certified_cases(
     Raises:
         ConfigError: no cases.
         InputDataError: cases without labels.
-        UnsupportedError: gaps, or an operation that bounds have no rule for; it is named.
+        UnsupportedError: gaps, random convolutions, or an operation that bounds have no rule for.
     """
     if not len(data):
         raise ConfigError("there is no case to verify")
@@ -173,6 +181,11 @@ def certified_cases(
         raise UnsupportedError(
             f"missing={model.missing!r}: what is proved is about changed values, and says nothing of gaps; "
             "give cases without any, and train with missing='error'"
+        )
+    if model.network().convolutions is not None:
+        raise UnsupportedError(
+            "what is proved is about a recurrent network alone; this classifier reads random convolutions "
+            "beside it: train with --convolutions 0 (readout__convolutions=0)"
         )
     began, reporter = time.monotonic(), reporter or SilentReporter()
     prepared, labels = model.prepare(data), model.labels_of(data)
@@ -185,10 +198,16 @@ def certified_cases(
             reporter.update(case + 1, len(data))
     finally:
         reporter.close()
-    parts = [np.array(part) for part in zip(*found, strict=True)]
-    right = parts[0] == labels
     return CertifiedCases(
-        float(within), right, *parts[1:], tuple(data.ids), model.scaling_.scale, time.monotonic() - began
+        float(within),
+        np.array([one.chosen for one in found]) == labels,
+        np.array([one.changed for one in found]),
+        np.array([one.certified for one in found]),
+        np.array([one.lead for one in found]),
+        np.array([one.reached for one in found]),
+        tuple(data.ids),
+        model.scaling_.scale,
+        time.monotonic() - began,
     )
 
 
@@ -242,7 +261,7 @@ def _case(networks: _Networks, values: np.ndarray, within: float, seed: int) -> 
     changed = any(networks.chosen(point.reshape(shape)) != chosen for point in points)
     most = -float(reached.high.max())
     if changed:
-        return _Case(chosen, True, False, most, most)
+        return _Case(chosen, True, False, -np.inf, most)
     bounds = bounds_of(behind, low, high)
     lead = -float(bounds.high.max())
     return _Case(chosen, False, lead > 0, lead, most)

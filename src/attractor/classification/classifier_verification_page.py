@@ -27,9 +27,9 @@ def certified_cases_page(found: CertifiedCases, about: About) -> Page:
     """
     took, unit = duration(found.seconds)
     tiles = (
-        Tile("Right", percent(found.clean_accuracy), "", "without a change"),
-        Tile("Under attack", percent(found.attacked_accuracy), "", "right, and not changed"),
-        Tile("Certified", percent(found.certified_accuracy), "", "right, and cannot change"),
+        Tile("Right", percent(100 * found.clean_accuracy), "%", "without a change"),
+        Tile("Under attack", percent(100 * found.attacked_accuracy), "%", "right, and not changed"),
+        Tile("Certified", percent(100 * found.certified_accuracy), "%", "right, and cannot change"),
         Tile("Took", took, unit, f"{len(found.ids)} cases"),
     )
     half = f"attractor verify {about.run} --within {found.within / 2:g}"
@@ -77,7 +77,8 @@ def draw_leads(found: CertifiedCases, axes: Axes) -> None:
     places = np.arange(len(order)) + 1
     axes.axhline(0.0, color=Hue.ALERT, linewidth=1.0, linestyle=(0, (2, 2)))
     axes.plot(places, found.reached[order], "o", markersize=3.5, color=Hue.TEST, label="reached by attack")
-    axes.plot(places, found.lead[order], "o", markersize=3.5, color=Hue.MODEL, label="proved")
+    lead = np.where(np.isfinite(found.lead), found.lead, np.nan)[order]
+    axes.plot(places, lead, "o", markersize=3.5, color=Hue.MODEL, label="proved")
     axes.set(xlabel="cases, in order", ylabel="lead (logits)")
 
 

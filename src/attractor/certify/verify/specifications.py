@@ -7,24 +7,17 @@ Ends count as inside: an output that lies exactly on the edge of its band is in 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from attractor.errors import ConfigError, ShapeError, UnsupportedError
-from attractor.program import double_precision, trace
-from attractor.program.walk import apply, bound, forward, results
+from attractor.errors import ConfigError, ShapeError
 
-from ..dual.lowering import network_of
 from .proof import Excess, Proof, prove
 
 Function = Callable[[Array], Array]
-
-_JUMPS = {"positive", "not_negative", "is_zero"}
 
 
 class Specification(ABC):
@@ -86,7 +79,7 @@ def decide(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> found = decide(jnp.tanh, InBand(-1.0, 0.97) & Monotone(0), [-2.0], [2.0])
+        >>> found = decide(jnp.tanh, InBand(low=-1.0, high=0.97), [-2.0], [2.0])
         >>> found.answer.name
         'HOLDS'
     """
@@ -94,7 +87,8 @@ def decide(
     return prove(specification.excess(function), low, high, seconds=seconds, seed=seed)
 
 
-def _flat(function: Function, inputs: Array) -> Array:
+def flat_outputs(function: Function, inputs: Array) -> Array:
+    """The outputs of a function, row by row."""
     return jnp.ravel(function(inputs))
 
 
@@ -144,7 +138,7 @@ class InBand(Specification):
         """How far outputs are above the upper end and below the lower one."""
 
         def quantities(inputs: Array) -> Array:
-            values = _flat(function, inputs)
+            values = flat_outputs(function, inputs)
             values = values[jnp.asarray(self.outputs)] if self.outputs else values
             parts = [] if self.high is None else [values - _beside(values, self.high, "upper ends")]
             parts += [] if self.low is None else [_beside(values, self.low, "lower ends") - values]
@@ -184,7 +178,7 @@ class NearReference(Specification):
         """How much further than that they are."""
 
         def quantities(inputs: Array) -> Array:
-            values = _flat(function, inputs)
+            values = flat_outputs(function, inputs)
             away = values - _beside(values, self.reference, "reference")
             return jnp.concatenate([away, -away]) - self.distance
 
@@ -213,7 +207,7 @@ class Leads(Specification):
         """Every other output less this one, and the margin."""
 
         def quantities(inputs: Array) -> Array:
-            values = _flat(function, inputs)
+            values = flat_outputs(function, inputs)
             others = _others(values.shape[0], self.index, self.over)
             return values[jnp.asarray(others)] - values[self.index] + self.margin
 
@@ -259,15 +253,14 @@ class AmongTop(Specification):
         """The largest but `count - 1` of all others, less this one."""
 
         def quantities(inputs: Array) -> Array:
-            values = _flat(function, inputs)
+            values = flat_outputs(function, inputs)
             others = _others(values.shape[0], self.index)
             if self.count > len(others):
                 return jnp.full(1, -1.0, values.dtype) + 0 * values[:1]
             left = [values[other] - values[self.index] for other in others]
-            for _ in range(self.count):
-                left = _bubbled(left)
-                largest = left.pop()
-            return largest[None]
+            for _ in range(self.count - 1):
+                left = _bubbled(left)[:-1]
+            return _bubbled(left)[-1][None]
 
         return quantities
 
@@ -302,7 +295,7 @@ class LinearRelation(Specification):
         matrix = np.atleast_2d(_numbers(self.matrix))
 
         def quantities(inputs: Array) -> Array:
-            values = _flat(function, inputs)
+            values = flat_outputs(function, inputs)
             if matrix.shape[1] != values.shape[0]:
                 raise ShapeError(f"a relation between {matrix.shape[1]} outputs, there are {values.shape[0]}")
             sums = jnp.asarray(matrix, values.dtype) @ values
@@ -342,7 +335,7 @@ class SameAs(Specification):
         """The differences, both ways, less the tolerance."""
 
         def quantities(inputs: Array) -> Array:
-            values, others = _flat(function, inputs), _flat(self.other, inputs)
+            values, others = flat_outputs(function, inputs), flat_outputs(self.other, inputs)
             if values.shape != others.shape:
                 raise ShapeError(f"{values.shape[0]} outputs compared with {others.shape[0]}")
             away = values - others
@@ -353,112 +346,6 @@ class SameAs(Specification):
     def __str__(self) -> str:
         """The tolerance."""
         return f"both functions give the same within {self.tolerance:.6g}"
-
-
-@dataclass(frozen=True)
-class Monotone(Specification):
-    """An output never falls (or never rises) while one input grows and all others stay.
-
-    What is proved is the sign of the slope, of the function as it is written: derivatives of a user's own
-    (`jax.custom_jvp`, `stop_gradient`) are left out. A function that may jump has no slope that tells, and is
-    refused.
-
-    Args:
-        input: number of the input, row by row.
-        rising: whether the output must not fall; else it must not rise.
-        outputs: which outputs are meant; all if empty.
-    """
-
-    input: int
-    rising: bool = True
-    outputs: tuple[int, ...] = ()
-
-    def check(self, function: Function, like: np.ndarray) -> None:
-        """Refuse a function that may jump, and an input that is none."""
-        if not 0 <= self.input < like.size:
-            raise ShapeError(f"input {self.input} of {like.size}; count from 0")
-        _check_continuous(function, like)
-
-    def excess(self, function: Function) -> Excess:
-        """The slopes, of the other sign."""
-
-        def quantities(inputs: Array) -> Array:
-            direction = jnp.zeros(inputs.size, inputs.dtype).at[self.input].set(1.0).reshape(inputs.shape)
-            _, slopes = jax.jvp(_written_out(function, inputs), (inputs,), (direction,))
-            slopes = slopes[jnp.asarray(self.outputs)] if self.outputs else slopes
-            return -slopes if self.rising else slopes
-
-        return quantities
-
-    def __str__(self) -> str:
-        """Which way."""
-        what = f"outputs {', '.join(map(str, self.outputs))}" if self.outputs else "outputs"
-        return f"{what} never {'fall' if self.rising else 'rise'} while input {self.input} grows"
-
-
-@dataclass(frozen=True)
-class Lipschitz(Specification):
-    """Outputs change at most so many times as much as inputs.
-
-    Proved by the slopes, as `Monotone` is.
-
-    Args:
-        most: change of an output for a change of the inputs of size one.
-        norm: size of a change of the inputs: "largest" of any of them, or "euclidean" over all.
-    """
-
-    most: float | int
-    norm: Literal["largest", "euclidean"] = "largest"
-
-    def __post_init__(self) -> None:
-        if not self.most >= 0:
-            raise ConfigError(f"most={self.most}: expected a number of at least 0")
-        if self.norm not in ("largest", "euclidean"):
-            raise ConfigError(f"norm={self.norm!r}: expected 'largest' or 'euclidean'")
-
-    def check(self, function: Function, like: np.ndarray) -> None:
-        """Refuse a function that may jump."""
-        _check_continuous(function, like)
-
-    def excess(self, function: Function) -> Excess:
-        """The size of the slopes of every output, less what is allowed."""
-
-        def quantities(inputs: Array) -> Array:
-            written = _written_out(function, inputs)
-            slopes = jax.jacfwd(lambda flat: written(flat.reshape(inputs.shape)))(inputs.ravel())
-            if self.norm == "euclidean":
-                return jnp.sum(slopes**2, axis=1) - self.most * self.most
-            return jnp.sum(jnp.maximum(slopes, -slopes), axis=1) - self.most
-
-        return quantities
-
-    def __str__(self) -> str:
-        """How much."""
-        size = "the largest change" if self.norm == "largest" else "the Euclidean size of the change"
-        return f"no output changes by more than {self.most:.6g} times {size} of the inputs"
-
-
-def _written_out(function: Function, like: Array) -> Function:
-    """The function as its bare program, flat: no derivative that a user has written counts."""
-    program = trace(lambda inputs: _flat(function, inputs), jax.ShapeDtypeStruct(like.shape, like.dtype))
-
-    def run(inputs: Array) -> Array:
-        known = bound(program.jaxpr, program.constants, [inputs])
-        values = forward(program.jaxpr, known, lambda equation, own: apply(program.jaxpr, equation, own))
-        return results(program.jaxpr, values)[0]
-
-    return run
-
-
-def _check_continuous(function: Function, like: np.ndarray) -> None:
-    with double_precision():
-        network = network_of(trace(lambda inputs: _flat(function, inputs), jnp.asarray(like)))
-    for node in network.nodes:
-        if node.function in _JUMPS:
-            raise UnsupportedError(
-                f"the function may jump ({node.what}), so that its slopes do not tell how it changes; write "
-                "it with maxima and minima in place of choices, or ask for a band"
-            )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ so that thousands of runs cost little; what is reached lies inside of what is pr
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ Points = Float[np.ndarray, "rows points"]
 Series = Float[np.ndarray, "rows steps outputs"]
 
 
+@runtime_checkable
 class Runs(Protocol):
     """A system whose outputs are known for any point."""
 

@@ -18,6 +18,7 @@ from attractor.cells import CellLike, State
 from attractor.errors import ConfigError, ShapeError
 from attractor.program import double_precision, flat_map, trace
 from attractor.program.flat import FlatMap
+from attractor.program.walk import aval
 from attractor.progress import Reporter, SilentReporter
 from attractor.report.drawn import Drawn
 from attractor.shown import Rows, counted
@@ -183,7 +184,7 @@ def reach_tube(
     problem = _problem(low, high, nominal, None)
     with double_precision():
         program = trace(lambda flat: function(jnp.reshape(flat, problem.shape)), jnp.asarray(problem.nominal))
-    shape = tuple(program.jaxpr.outvars[0].aval.shape)
+    shape = tuple(aval(program.jaxpr.outvars[0]).shape)
     if len(program.jaxpr.outvars) != 1 or len(shape) != 2 or shape[0] != problem.shape[0]:
         raise ShapeError(
             f"the function returns {shape} for inputs {problem.shape}; a tube needs (steps, outputs), "
@@ -280,9 +281,14 @@ def _problem(
         )
     middle = inside(nominal, lows, highs)
     begins = box_of(*start, what="the start") if start is not None else (np.zeros(0), np.zeros(0))
-    parts = zip((*begins, sum(begins) / 2), (lows, highs, middle), strict=True)
-    ends = [np.concatenate([first.ravel(), rest.ravel()]) for first, rest in parts]
-    return _Problem(*ends, begins[0].size, (lows.shape[0], lows.shape[1]))
+    first, last = (one.ravel() for one in begins)
+    return _Problem(
+        np.concatenate([first, lows.ravel()]),
+        np.concatenate([last, highs.ravel()]),
+        np.concatenate([inside(None, first, last), middle.ravel()]),
+        first.size,
+        (lows.shape[0], lows.shape[1]),
+    )
 
 
 @dataclass(eq=False)
@@ -380,8 +386,8 @@ def _bounded(
     influence = np.zeros_like(moved)
     for step in range(steps):
         influence[step, :, : step + 1] = moved[step, :, step::-1]
-    ends = [end[:count].reshape(steps, outputs) for end in bounds[:2]]
-    return _Found(*ends, influence, bounds.low[count:], bounds.high[count:])
+    least, most = (end[:count].reshape(steps, outputs) for end in (bounds.low, bounds.high))
+    return _Found(least, most, influence, bounds.low[count:], bounds.high[count:])
 
 
 def _tube(
@@ -390,13 +396,27 @@ def _tube(
     window, seed, began = how
     reached: Reached = attacked(runs, problem.low, problem.high, problem.nominal, seed=seed)
     nominal = runs.evaluate(problem.nominal[None])[0]
-    given = [
+    low, high, given = (
         one[problem.states :].reshape(problem.shape) for one in (problem.low, problem.high, problem.nominal)
-    ]
+    )
     outputs, channels = _named(names or TubeNames(), nominal.shape[1], problem.shape[1])
-    ends = found.low, found.high, reached.low, reached.high, nominal
-    extremes = found.influence, reached.lowest, reached.highest
-    return Tube(*ends, *given, *extremes, outputs, channels, window, time.monotonic() - began)
+    return Tube(
+        low=found.low,
+        high=found.high,
+        least=reached.low,
+        most=reached.high,
+        nominal=nominal,
+        input_low=low,
+        input_high=high,
+        input_nominal=given,
+        influence=found.influence,
+        lowest=reached.lowest,
+        highest=reached.highest,
+        names=outputs,
+        channels=channels,
+        window=window,
+        seconds=time.monotonic() - began,
+    )
 
 
 def _named(names: TubeNames, outputs: int, inputs: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

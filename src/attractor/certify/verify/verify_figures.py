@@ -45,7 +45,7 @@ def draw_output(
     proved, reached = (
         [end[:, output] - origin for end in ends] for ends in ((tube.low, tube.high), (tube.least, tube.most))
     )
-    axes.fill_between(steps, *proved, color=Hue.BAND, linewidth=0, label="proved")
+    axes.fill_between(steps, proved[0], proved[1], color=Hue.BAND, linewidth=0, label="proved")
     for end in proved:
         axes.plot(steps, end, color=Hue.MODEL, linewidth=1.4)
     for end, label in zip(reached, ("reached by attacked runs", None), strict=True):
@@ -109,7 +109,7 @@ def influence_figure(tube: Tube, output: int, channel: int, size: Size) -> Figur
     box = axes.get_position()
     axes.set_position((box.x0, box.y0, box.width - 0.12, box.height))
     beside = figure.add_axes((box.x1 - 0.1, box.y0, 0.02, box.height))
-    figure.colorbar(drawn, cax=beside, label="half width owed").outline.set_visible(False)
+    figure.colorbar(drawn, cax=beside).outline.set_visible(False)
     beside.grid(visible=False)
     _whole_steps(axes)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -130,10 +130,10 @@ def counterexample_figure(
         _ask(axes, index, found.bands)
     for index, (axes, label) in enumerate(zip(grid[len(outputs) :], inputs, strict=True)):
         ends = tube.input_low[:, index], tube.input_high[:, index]
-        axes.fill_between(_steps(ends[0]), *ends, color=Hue.BAND, linewidth=0, step="mid")
+        axes.fill_between(_steps(ends[0]), ends[0], ends[1], color=Hue.BAND, linewidth=0, step="mid")
         _beside(axes, tube.input_nominal[:, index], case.inputs[:, index], label, drawstyle="steps-mid")
     grid[-1].set_xlabel("steps after the start")
-    legend_above(grid[0])
+    legend_above(grid[0], 4 if size.is_wide else 2)
     return figure
 
 

@@ -148,8 +148,8 @@ def _sensitivity(found: Verification) -> Section:
                 title=f"Which step of {signal} moves {output} when",
                 caption=(
                     f"Dark: the input {signal} at that step (across) widens the band of {output} at that "
-                    "step (upwards) most. Inputs before the reach of a proof act through a box of the state "
-                    "and are not told apart."
+                    "step (upwards) most; the scale is half of the width that it accounts for. Inputs before "
+                    "the reach of a proof act through a box of the state and are not told apart."
                 ),
                 plot=lambda size: influence_figure(tube, 0, channel, size),
             )
