@@ -108,8 +108,9 @@ class Reached(NamedTuple):
     highest: Float[np.ndarray, "steps outputs points"]
 
 
-# Part of the way to the corner that the gradient points at, try by try.
-_MOVES = (1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.1)
+# Part of the way to the corner that the gradient points at, try by try, and the share of inputs that move.
+_MOVES = (*[(1.0, 1.0)] * 3, *[(1.0, 0.5), (0.3, 1.0), (1.0, 0.2), (0.1, 1.0)] * 2, (0.03, 1.0))
+_RESTARTS, _PATH = 3, (0.5, 0.5, 0.5, 0.3, 0.3, 1.0, 1.0)
 _CHUNK = 2000
 
 
@@ -161,7 +162,7 @@ def attacked(
     shape = (2, *first.shape)
     record = _Record(runs, np.full(shape, -np.inf), np.broadcast_to(nominal, (*shape, len(low))).copy())
     record.tried(tried)
-    _ascended(record, low, high)
+    _ascended(record, low, high, generator)
     lowest, highest = record.points
     return Reached(-record.best[0], record.best[1], lowest, highest)
 
@@ -175,17 +176,40 @@ def _samples(
     return np.concatenate([nominal[None], low[None], high[None], inside, corners])
 
 
-def _ascended(record: _Record, low: np.ndarray, high: np.ndarray) -> None:
-    """Move the best point of every output and side towards the corner that its gradient points at."""
-    shape = record.best.shape
-    aims = np.eye(shape[1] * shape[2]).reshape(-1, *shape[1:])
+def _ascended(record: _Record, low: np.ndarray, high: np.ndarray, generator: np.random.Generator) -> None:
+    """Move points of every output and side towards the corner that their gradients point at.
+
+    First the best ones; then others, each along a path of its own, for the best may stand on a lower hill.
+    """
+    steps, outputs = record.best.shape[1:]
+    aims = np.eye(steps * outputs).reshape(-1, steps, outputs)
     aims = np.concatenate([-aims, aims])
-    for share in _MOVES:
+    for share, moving in _MOVES:
         points = record.points.reshape(len(aims), -1)
-        parts = [
-            record.runs.gradient(points[begin : begin + _CHUNK], aims[begin : begin + _CHUNK])
-            for begin in range(0, len(aims), _CHUNK)
-        ]
-        slope = np.concatenate(parts)
-        corner = np.where(slope > 0, high, np.where(slope < 0, low, points))
-        record.tried(np.clip(points + share * (corner - points), low, high))
+        record.tried(
+            _moved(record.runs, points, aims, (low, high), share, generator.random(points.shape) < moving)
+        )
+    for _ in range(_RESTARTS):
+        points = np.where(generator.random((len(aims), len(low))) < 0.5, low, high)
+        for share in _PATH:
+            points = _moved(record.runs, points, aims, (low, high), share)
+            record.tried(points)
+
+
+def _moved(
+    runs: Runs,
+    points: np.ndarray,
+    aims: np.ndarray,
+    box: tuple[np.ndarray, np.ndarray],
+    share: float,
+    which: np.ndarray | bool = True,
+) -> np.ndarray:
+    """Points part of the way nearer to the corner that raises their aims."""
+    low, high = box
+    parts = [
+        runs.gradient(points[begin : begin + _CHUNK], aims[begin : begin + _CHUNK])
+        for begin in range(0, len(aims), _CHUNK)
+    ]
+    slope = np.where(which, np.concatenate(parts), 0.0)
+    corner = np.where(slope > 0, high, np.where(slope < 0, low, points))
+    return np.clip(points + share * (corner - points), low, high)
