@@ -38,6 +38,7 @@ COMMANDS = {
     "robustness": f"robustness {RUN} test.npz",
     "suspects": f"suspects {RUN}",
     "certify": f"certify {RUN}",
+    "verify": f"verify {RUN}",
     "report": f"report {RUN}",
     "plant": "plant ph --out OUT --samples 300",
 }
@@ -83,6 +84,7 @@ READ = {
     "robustness": ("attractor.classification.SequenceClassifier.load", f"reading {RUN} and test.npz"),
     "suspects": ("attractor.classification.SequenceClassifier.load", f"reading {RUN}"),
     "certify": ("attractor.run_kinds.kind_of", f"reading {RUN}"),
+    "verify": ("attractor.run_kinds.kind_of", f"reading {RUN}"),
     "report": ("attractor.run_kinds.kind_of", f"writing the report of {RUN}"),
     "plant": ("attractor.control.record_experiments", "simulating 300 samples of ph"),
 }

@@ -225,7 +225,7 @@ def _answered(case: _Case, tube: Tube, bands: tuple[OutputBand, ...], seconds: f
         return Proof(Answer.HOLDS, upper, attained, None, (), 1, tube.seconds)
     excess = _excess(_outputs_of(case), bands)
     if attained > 0:
-        replayed = prove(excess, worst, worst, seconds=seconds)
+        replayed = prove(excess, worst, worst, seconds=min(seconds, 1.0))
         if replayed.answer is Answer.VIOLATED:
             return replayed
     found = prove(excess, case.low, case.high, seconds=seconds)

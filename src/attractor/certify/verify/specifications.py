@@ -7,6 +7,7 @@ Ends count as inside: an output that lies exactly on the edge of its band is in 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,8 @@ from attractor.errors import ConfigError, ShapeError
 
 from .proof import Excess, Proof, prove
 
-Function = Callable[[Array], Array]
+Function: TypeAlias = Callable[[Array], Array]
+Numbers: TypeAlias = ArrayLike | float | int
 
 
 class Specification(ABC):
@@ -92,11 +94,11 @@ def flat_outputs(function: Function, inputs: Array) -> Array:
     return jnp.ravel(function(inputs))
 
 
-def _numbers(value: "float | int | ArrayLike") -> np.ndarray:
+def _numbers(value: Numbers) -> np.ndarray:
     return np.asarray(value, np.float64)
 
 
-def _beside(outputs: Array, given: "float | int | ArrayLike", what: str) -> Array:
+def _beside(outputs: Array, given: Numbers, what: str) -> Array:
     """Numbers that are given, one for all outputs or one for each, in the type of the outputs."""
     numbers = _numbers(given).ravel()
     if len(numbers) not in (1, outputs.shape[0]):
@@ -104,7 +106,7 @@ def _beside(outputs: Array, given: "float | int | ArrayLike", what: str) -> Arra
     return jnp.broadcast_to(jnp.asarray(numbers, outputs.dtype), outputs.shape)
 
 
-def _said(value: "float | int | ArrayLike") -> str:
+def _said(value: Numbers) -> str:
     numbers = _numbers(value).ravel()
     shown = [f"{number:.6g}" for number in numbers[:4]]
     return shown[0] if len(numbers) == 1 else f"({', '.join(shown)}{', ...' * (len(numbers) > 4)})"
@@ -123,8 +125,8 @@ class InBand(Specification):
         ConfigError: a band without ends, or with ends that no number lies between.
     """
 
-    low: ArrayLike | None = None
-    high: ArrayLike | None = None
+    low: Numbers | None = None
+    high: Numbers | None = None
     outputs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ class NearReference(Specification):
         ConfigError: a negative distance.
     """
 
-    reference: ArrayLike
+    reference: Numbers
     distance: float | int
 
     def __post_init__(self) -> None:
@@ -287,8 +289,8 @@ class LinearRelation(Specification):
         most: b, shape (relations,), or one number for all.
     """
 
-    matrix: ArrayLike
-    most: ArrayLike = 0.0
+    matrix: Numbers
+    most: Numbers = 0.0
 
     def excess(self, function: Function) -> Excess:
         """A y - b."""
