@@ -102,7 +102,8 @@ def test_random_inputs_of_the_set_stay_in_the_tube(model, record, tube):
     settled, generator = model.settled, np.random.default_rng(0)
     for _ in range(40):
         inputs = record.inputs[: settled + 7].copy()
-        share = generator.choice([generator.random((6, 1)), generator.integers(0, 2, (6, 1))][:1])
+        corners = generator.random() < 0.5
+        share = generator.integers(0, 2, (6, 1)) if corners else generator.random((6, 1))
         inputs[settled : settled + 6] = tube.input_low + share * (tube.input_high - tube.input_low)
         shown = model.predict(inputs, record.outputs[: settled + 7])[settled + 1 - model.feedthrough_ :][:6]
         assert (shown >= tube.low - 1e-4).all()
@@ -166,6 +167,25 @@ def test_unknown_runs_and_networks_without_property_are_named(tmp_path, capsys):
     assert "which property" in said(capsys)
     assert call("verify", tmp_path / "net.onnx", tmp_path / "p.vnnlib") == 2
     assert "there is no such file" in said(capsys)
+
+
+def test_an_onnx_network_is_asked_by_a_property(tmp_path, capsys):
+    onnx = pytest.importorskip("onnx")
+    ports = [onnx.helper.make_tensor_value_info(one, onnx.TensorProto.FLOAT, [1, 2]) for one in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    declared = "".join(f"(declare-const {one}_{k} Real)" for one in "XY" for k in (0, 1))
+    box = "".join(f"(assert (<= X_{k} 1.0)) (assert (>= X_{k} -1.0))" for k in (0, 1))
+    for threshold, status, words in (
+        (1.5, 0, "The property holds: no input satisfies"),
+        (0.5, 5, "is violated"),
+    ):
+        (tmp_path / "p.vnnlib").write_text(f"{declared}{box}(assert (>= Y_0 {threshold}))")
+        assert call("verify", tmp_path / "net.onnx", tmp_path / "p.vnnlib", "--timeout", 20) == status
+        text = said(capsys)
+        assert words in text
+        assert ("X = [" in text) == (status == 5)
 
 
 def test_bands_say_themselves():
