@@ -209,14 +209,27 @@ def _excess(outputs: Outputs, bands: tuple[OutputBand, ...]) -> Callable[[Array]
     return quantities
 
 
+@np.errstate(invalid="ignore")  # of ends that do not exist
 def _answered(case: _Case, tube: Tube, bands: tuple[OutputBand, ...], seconds: float) -> Proof:
     """By the tube where that decides; by the inputs that left a band, put through the model; by a search."""
     upper, attained, worst = -np.inf, -np.inf, case.nominal
     for band in bands:
-        for proved, reached, points in (
-            (tube.high[:, band.output] - band.high, tube.most[:, band.output] - band.high, tube.highest),
-            (band.low - tube.low[:, band.output], band.low - tube.least[:, band.output], tube.lowest),
+        for end, proved, reached, points in (
+            (
+                band.high,
+                tube.high[:, band.output] - band.high,
+                tube.most[:, band.output] - band.high,
+                tube.highest,
+            ),
+            (
+                band.low,
+                band.low - tube.low[:, band.output],
+                band.low - tube.least[:, band.output],
+                tube.lowest,
+            ),
         ):
+            if np.isinf(end):
+                continue  # nothing is asked on that side
             upper, step = max(upper, float(proved.max())), int(reached.argmax())
             if reached[step] > attained:
                 attained = float(reached[step])

@@ -54,9 +54,10 @@ def bounds_of(
     wanted, constant = wanted_of(region, network.output, np.concatenate([np.eye(count), -np.eye(count)]))
     found = walk(region, lows, highs, wanted, constant, lines)
     upper, slopes = found.upper[0], found.inputs[0]
+    lower, higher = np.maximum(least[0], -upper[count:]), np.minimum(most[0], upper[:count])
     return Bounds(
-        np.maximum(least[0], -upper[count:]),
-        np.minimum(most[0], upper[:count]),
+        np.where(np.isnan(lower), -np.inf, lower),
+        np.where(np.isnan(higher), np.inf, higher),
         -slopes[count:],
         slopes[:count],
     )
