@@ -39,6 +39,7 @@ COMMANDS = {
     "suspects": f"suspects {RUN}",
     "certify": f"certify {RUN}",
     "recheck": "recheck c.npz",
+    "verify": f"verify {RUN}",
     "report": f"report {RUN}",
     "plant": "plant ph --out OUT --samples 300",
 }
@@ -85,6 +86,7 @@ READ = {
     "suspects": ("attractor.classification.SequenceClassifier.load", f"reading {RUN}"),
     "certify": ("attractor.run_kinds.kind_of", f"reading {RUN}"),
     "recheck": ("attractor.certify.recheck.certificate.load", "reading c.npz"),
+    "verify": ("attractor.run_kinds.kind_of", f"reading {RUN}"),
     "report": ("attractor.run_kinds.kind_of", f"writing the report of {RUN}"),
     "plant": ("attractor.control.record_experiments", "simulating 300 samples of ph"),
 }

@@ -53,6 +53,7 @@ COMMANDS = {
     "robustness": Listed("understand", "classify_commands:RobustnessCommand", "a classifier under noise"),
     "suspects": Listed("understand", "classify_commands:SuspectsCommand", "labels that look wrong"),
     "certify": Listed("prove", "control_commands:CertifyCommand", "that a model forgets its past"),
+    "verify": Listed("prove", "verify_commands:VerifyCommand", "what a model never does on a set of inputs"),
     "recheck": Listed("prove", "recheck_commands:RecheckCommand", "a certificate of a proof, independently"),
     "report": Listed("manage", "model_commands:ReportCommand", "write the page of a run again"),
     "plant": Listed("manage", "data_commands:PlantCommand", "the log of a plant to practise on"),
@@ -61,7 +62,7 @@ _STATUSES = """0   done
 2   a mistake in the command or in a file: the message says which, and what to do
 3   a computation left the finite numbers
 4   a file cannot be written, or another process uses it
-5   certify, recheck: not proved
+5   certify, recheck, verify: not proved
 70  a defect of Attractor
 130 interrupted: the same command goes on where it was"""
 _EVERYWHERE = {

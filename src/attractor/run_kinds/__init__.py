@@ -15,6 +15,7 @@ import numpy as np
 from attractor.cells.building import CellBuilder
 from attractor.certify import CertifySettings, StabilityResult
 from attractor.control import PlantModel
+from attractor.control.plant_verification import PlantQuestion
 from attractor.control.study import ControlSettings
 from attractor.data import ColumnOptions, Finding, LongColumns, Record
 from attractor.errors import ConfigError, RunFolderError
@@ -74,6 +75,44 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """What `verify` asks of a run.
+
+    Args:
+        folder: of the run.
+        data: a file with nominal inputs or labelled cases; None takes the test part of the run.
+        columns: how a log is read.
+        question: what is asked of a plant model; of a classifier only `within` counts.
+        cases: of a classifier, at most so many; None for all.
+        command: as it was given, for the page.
+    """
+
+    folder: Path
+    data: Path | None
+    columns: ColumnOptions
+    question: PlantQuestion
+    cases: int | None
+    command: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found of a run.
+
+    Args:
+        said: sentences, the verdict first.
+        decided: False where a property was asked for and is not proved.
+        page: the report.
+        facts: for programs.
+    """
+
+    said: tuple[str, ...]
+    decided: bool
+    page: Path
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class RunKind(Generic[Model]):
     """What can be done with a run of one kind; None for what it cannot do.
 
@@ -92,6 +131,7 @@ class RunKind(Generic[Model]):
         control: `control(model) -> plant model`, with which a controller plans.
         doctor: `doctor(folder) -> the data that it was trained on`, to be looked at again, or what was found
             of them.
+        verify: `verify(model, asking) -> what is proved on a set of inputs`; writes its page.
     """
 
     title: str
@@ -104,6 +144,7 @@ class RunKind(Generic[Model]):
     provable: Callable[[Model, Path], object] | None = None
     control: Callable[[Model], PlantModel] | None = None
     doctor: Callable[[Path], Record | list[Finding]] | None = None
+    verify: Callable[[Model, Asking], Verified] | None = None
 
     def able(self, task: str, folder: Path) -> Callable[..., Any]:
         """The function for a task: "predict".

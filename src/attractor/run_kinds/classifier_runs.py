@@ -11,12 +11,21 @@ from attractor.certify.stability.certificate_page import CertifiedCell
 from attractor.classification import SequenceClassifier
 from attractor.classification.classifier_page import write_classifier_report
 from attractor.classification.classifier_study import known_cases, stored_cases, training_limits
+from attractor.classification.classifier_verification import certified_cases
 from attractor.classification.deployment import predict_cases, streamed
-from attractor.classification.reading import bare_cell, driving_inputs
+from attractor.classification.reading import bare_cell, driving_inputs, some_of
 from attractor.control.controller_code import ExportSettings
 from attractor.control.identification.certification import save_stability
+from attractor.control.plant_verification import PlantQuestion
 from attractor.control.study import ControlSettings
-from attractor.data import ColumnOptions, Finding, LongColumns, Severity, read_sequences
+from attractor.data import (
+    ColumnOptions,
+    Finding,
+    LongColumns,
+    Sequences,
+    Severity,
+    read_sequences,
+)
 from attractor.errors import ConfigError
 from attractor.export import export
 from attractor.export.exporters import Precision
@@ -26,7 +35,7 @@ from attractor.report.about import About
 from attractor.report.publishing import publish
 from attractor.runs import load_run
 
-from . import RUN_KINDS, Driving, Proof, Reading, RunKind
+from . import RUN_KINDS, Asking, Driving, Proof, Reading, RunKind, Verified
 
 
 def _drive(model: SequenceClassifier, asked: Driving) -> tuple[Any, np.ndarray]:
@@ -79,6 +88,35 @@ def _certify(
     return Proof(result, claim(result, bound), page, None)
 
 
+def _verify(model: SequenceClassifier, asking: Asking) -> Verified:
+    """For how many cases the class cannot change."""
+    if asking.question != PlantQuestion(within=asking.question.within, timeout=asking.question.timeout):
+        raise ConfigError(
+            "horizon, outputs, rows and ranges are for models of plants; this run classifies series"
+        )
+    data, source = _labelled(model, asking)
+    data = data if asking.cases is None else some_of(data, asking.cases)
+    found = certified_cases(model, data, asking.question.within, reporter_for("cases"))
+    about = About(command=asking.command, origin=model.origin, data=source)
+    page = publish(found, asking.folder, about)
+    return Verified(tuple(str(found).splitlines()), True, page, found.to_dict())
+
+
+def _labelled(model: SequenceClassifier, asking: Asking) -> tuple[Sequences, str]:
+    """The labelled cases that are asked about: those of a file, else of the test file of the run."""
+    path = asking.data
+    if path is None:
+        with facts_of(asking.folder / "card.json"):
+            name = load_run(asking.folder).card.get("data", {}).get("test_source")
+        path = None if name is None else Path(str(name))
+    if path is None or not path.is_file():
+        raise ConfigError(
+            f"{asking.folder} does not keep its test cases{f', and {path} is gone' if path else ''}; name a "
+            "file of labelled cases by --data"
+        )
+    return read_sequences(path, like=known_cases(model)), str(path)
+
+
 def _range(model: SequenceClassifier, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """The range of the values for which a proof holds.
 
@@ -127,6 +165,7 @@ RUN_KINDS.register(
         _certify,
         provable=_range,
         doctor=_findings,
+        verify=_verify,
     ),
     source=__name__,
 )

@@ -7,6 +7,7 @@ import numpy as np
 
 from attractor.certify import CertifySettings, Verdict, claim
 from attractor.certify.stability.certificate_page import CertifiedCell
+from attractor.certify.verify import Answer
 from attractor.control import PlantModel
 from attractor.control.deployment import export_model
 from attractor.control.identification.certification import (
@@ -16,17 +17,23 @@ from attractor.control.identification.certification import (
     save_stability,
     visited_in_training,
 )
-from attractor.control.identification.from_files import inputs_of_file, inputs_of_run, predict_file
+from attractor.control.identification.from_files import (
+    experiment_of_file,
+    inputs_of_file,
+    inputs_of_run,
+    predict_file,
+)
 from attractor.control.identification.identification_page import write_run_report
 from attractor.control.identification.recordings import stored_roles
-from attractor.data import ColumnOptions, Record
+from attractor.control.plant_verification import verify_plant
+from attractor.data import ColumnOptions, Experiment, Record
 from attractor.errors import ConfigError
 from attractor.progress import reporter_for
 from attractor.report.about import About
 from attractor.report.publishing import publish
 from attractor.runs import load_run
 
-from . import RUN_KINDS, Driving, Proof, Reading, RunKind
+from . import RUN_KINDS, Asking, Driving, Proof, Reading, RunKind, Verified
 
 
 def _drive(model: PlantModel, asked: Driving) -> tuple[Any, np.ndarray]:
@@ -55,6 +62,26 @@ def _predict(model: PlantModel, source: Path, target: Path, reading: Reading) ->
     return predict_file(model, source, target, reading.columns, reading.coverage)
 
 
+def _verify(model: PlantModel, asking: Asking) -> Verified:
+    record, source = _nominal(model, asking)
+    found = verify_plant(model, record, asking.question, source, reporter_for("bounds"))
+    page = publish(found, asking.folder, About(command=asking.command, origin=model.origin))
+    decided = found.proof is None or found.proof.answer is Answer.HOLDS
+    return Verified(tuple(str(found).splitlines()), decided, page, found.to_dict())
+
+
+def _nominal(model: PlantModel, asking: Asking) -> tuple[Experiment, str]:
+    """The record whose inputs are the nominal ones, and where it comes from."""
+    if asking.data is not None:
+        return experiment_of_file(model, asking.data, asking.columns), str(asking.data)
+    roles = stored_roles(asking.folder, load_run(asking.folder))
+    if roles is None:
+        raise ConfigError(f"{asking.folder} was saved without its data; give a log by --data FILE")
+    part = roles.test if roles.test.experiments else roles.training
+    what = "test" if roles.test.experiments else "training"
+    return part.experiments[0], f"the {what} part of the run"
+
+
 def _training_data(folder: Path) -> Record:
     roles = stored_roles(folder, load_run(folder))
     if roles is None:
@@ -74,6 +101,7 @@ RUN_KINDS.register(
         _certify,
         control=lambda model: model,
         doctor=_training_data,
+        verify=_verify,
     ),
     source=__name__,
 )

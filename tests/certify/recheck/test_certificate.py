@@ -259,6 +259,8 @@ def _tree(part, generator):
 
 def _pruned(part, generator):
     """Without some piece, or the two parts of one."""
+    if len(part.tree) == 1:
+        return _tree(part, generator)
     row = int(generator.integers(1, len(part.tree)))
     gone = [row] if generator.random() < 0.5 else np.flatnonzero(part.tree.parent == part.tree.parent[row])
     kept = ~np.isin(np.arange(len(part.tree)), gone)

@@ -201,6 +201,25 @@ def inputs_of_file(
     return scaled_inputs(model, read_csv(table, inputs=names, outputs=[], columns=columns))
 
 
+def experiment_of_file(model: PlantModel, source: Path, columns: ColumnOptions) -> Experiment:
+    """The first experiment of a file with the input columns of a model; outputs that it lacks are NaN.
+
+    Raises:
+        InputDataError: the file cannot be used, or lacks an input.
+    """
+    table, signals = read_table(source, columns.delimiter), model.signals_
+    names = [label_in(table, signal, source) for signal in signals.inputs]
+    known = all(table.called(signal.name) for signal in signals.outputs)
+    answered = [label_in(table, signal, source) for signal in signals.outputs] if known else []
+    timed = _with_time(table, columns, signals)
+    record = read_csv(table, inputs=names, outputs=answered, columns=timed)
+    check_sampling_time(signals.sampling_time, record.sampling_time, str(source))
+    first = record.experiments[0]
+    if known:
+        return first
+    return replace(first, outputs=np.full((len(first), len(signals.outputs)), np.nan))
+
+
 def inputs_of_run(model: PlantModel, folder: Path) -> Float[np.ndarray, "time inputs"]:
     """Scaled inputs of the test data that a run was saved with, of the training data if it has none.
 
