@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from networks import TWO
 from proved_claims import alone
 from scipy import sparse
 
@@ -43,7 +44,7 @@ def _network(generator):
         size, by = int(generator.integers(1, 5)), 3.0 * (function in ("log", "sqrt", "reciprocal"))
         arguments = tuple(
             _affine(generator, sizes, size, set(generator.integers(0, len(sizes), 2).tolist()), by)
-            for _ in range(2 if function in ("product", "gated") else 1)
+            for _ in range(2 if function in TWO else 1)
         )
         nodes.append(Node(function, arguments, _PARAMETERS.get(function, ())))
         sizes.append(size)

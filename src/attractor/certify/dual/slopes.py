@@ -106,7 +106,8 @@ def descended(  # noqa: PLR0913 (what a walk takes, and how long to go on)
     fixed = sought.objectives(region) if isinstance(sought, Means) else sought
     dual = _dual(region, low, high, fixed, lines, boxes)
     if not dual.finite:
-        return Descent(walk(region, low, high, *fixed, lines), list(lines), None)
+        weights = sought.weights if isinstance(sought, Means) else None
+        return Descent(walk(region, low, high, *fixed, lines), _of_each(lines, dual), weights)
     free = _Free(sought) if isinstance(sought, Means) else None
     best = _best_slopes(dual, fixed.constant, free, steps, done)
     found: list[Lines | None] = [
@@ -180,6 +181,17 @@ def _dual(
         start,
         objectives,
     )
+
+
+def _of_each(lines: Sequence[Lines | None], dual: "_Dual") -> list[Lines | None]:
+    """Lines that all objectives share, written down for each of them."""
+    shape = (len(dual.low), dual.objectives)
+    return [
+        None
+        if one is None
+        else Lines(*(Line(_spread(side.slopes, shape), side.intercept[:, None], ()) for side in one))
+        for one in lines
+    ]
 
 
 def _needed(nodes: Sequence[Node], wanted: Mapping[int, np.ndarray]) -> list[bool]:

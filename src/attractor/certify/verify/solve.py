@@ -108,7 +108,8 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
     for box, rests in _boxes(problem, query.formula).items():
         left = began + seconds - time.monotonic()
         limits = _Limits(max(left, 0.0), tell, seed)
-        results.append(_searched(problem, query.formula, box, rests, limits))
+        journal = None if certificate is None else Journal()
+        results.append(_searched(problem, query.formula, box, rests, limits, journal))
         if results[-1].assignment is not None:
             break
     found = _solution(results, began, late=time.monotonic() >= began + seconds)
@@ -312,7 +313,12 @@ def _claim(problem: _Problem, box: _Ends, rests: Sequence[Conjunction]) -> tuple
 
 
 def _searched(
-    problem: _Problem, formula: Formula, box: _Ends, rests: Sequence[Conjunction], limits: "_Limits"
+    problem: _Problem,
+    formula: Formula,
+    box: _Ends,
+    rests: Sequence[Conjunction],
+    limits: "_Limits",
+    journal: Journal | None,
 ) -> _Searched:
     """Search all alternatives with one box of inputs."""
     claim, clauses = _claim(problem, box, rests)
@@ -331,7 +337,7 @@ def _searched(
         claim.high,
         clauses,
         check=check,
-        journal=Journal(),
+        journal=journal,
         **limits._asdict(),
     )
     present = found.found is Found.PRESENT and shown
