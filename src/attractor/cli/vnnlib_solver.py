@@ -130,6 +130,7 @@ def _decided(given: argparse.Namespace, began: float) -> int:
         networks,
         seconds=max(seconds, 0.0),
         tell=lambda line: print(line, file=sys.stderr),
+        proofs=given.certificate is not None,
     )
     print(found.answer.value, flush=True)
     if found.answer is Satisfied.SAT and found.assignment is not None:

@@ -80,6 +80,7 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
     seconds: float | int = 60,
     tell: Tell = lambda _: None,
     seed: int = 0,
+    proofs: bool = False,
     certificate: Path | None = None,
     query_file: Path | None = None,
 ) -> Solution:
@@ -91,6 +92,7 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
         seconds: when to stop.
         tell: what to do with a line of progress.
         seed: of the attack.
+        proofs: keep what a certificate holds, for `write_certificate`.
         certificate: the file to write the proof to, or the input that satisfies the formula; the proof is
             checked before, and only then written.
         query_file: the file of the query, whose digest the certificate names.
@@ -108,7 +110,7 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
     for box, rests in _boxes(problem, query.formula).items():
         left = began + seconds - time.monotonic()
         limits = _Limits(max(left, 0.0), tell, seed)
-        journal = None if certificate is None else Journal()
+        journal = Journal() if proofs or certificate is not None else None
         results.append(_searched(problem, query.formula, box, rests, limits, journal))
         if results[-1].assignment is not None:
             break
@@ -184,7 +186,8 @@ def _parts(answer: Satisfied, results: Sequence[_Searched]) -> tuple[Part, ...] 
     if answer is Satisfied.SAT:
         return (Part(results[-1].claim, witness=results[-1].point),)
     if answer is Satisfied.UNSAT:
-        return tuple(Part(one.claim, one.search.tree) for one in results)
+        trees = [Part(one.claim, one.search.tree) for one in results if one.search.tree is not None]
+        return tuple(trees) if len(trees) == len(results) else None
     return None
 
 
