@@ -81,6 +81,7 @@ bench: $(PEERS)
 	$(BIN)/python -m benchmarks.mutations --count 20000
 	$(BIN)/python -m benchmarks.kills
 	$(BIN)/python -m benchmarks.own_cells
+	$(BIN)/python -m benchmarks.verification
 
 # Hours; it can be stopped and goes on where it was.
 mutants: $(MUTANTS)
