@@ -6,7 +6,8 @@
 
 A folder of queries has `results.csv` with the columns benchmark, onnx, vnnlib, timeout_s, verdict. Every
 query is one process of `attractor-vnnlib`, as its users start it, and one of the peer, alternating; times
-hold the start of the process. The exact largest output of a cell is where a complete search closes its bracket.
+hold the start of the process. The exact largest output of a cell is where a complete search closes its
+bracket.
 """
 
 import argparse

@@ -50,6 +50,9 @@ class VerifyCommand(RunCommand):
     """A log with nominal inputs, or labelled cases; the test part of the run if not given."""
     cases: Annotated[Count | None, arg(name="cases")] = None
     """Of a classifier, at most so many cases."""
+    certificate: Path | None = None
+    """A file for the proof of a property of an ONNX file, or for the input that violates it; see `attractor
+    recheck`."""
     timeout: Positive = 60.0
     """Seconds for the search, where bounds alone do not decide."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
@@ -60,6 +63,11 @@ class VerifyCommand(RunCommand):
             return self._of_network()
         if self.query is not None:
             raise ConfigError(f"{self.query}: a property in VNN-LIB is about an ONNX file, not about a run")
+        if self.certificate is not None:
+            raise ConfigError(
+                f"{self.certificate}: certificates are written of an ONNX file with a property, and in "
+                "Python by `attractor.certify.verify.prove(..., certificate=path)`; leave --certificate out"
+            )
         return self._of_run()
 
     def _of_run(self) -> Facts:
@@ -75,6 +83,7 @@ class VerifyCommand(RunCommand):
         return self._concluded(found.said, found.facts | {"report": found.page}, proved=found.decided)
 
     def _of_network(self) -> Facts:
+        from attractor.certify.verify.replay import replayed
         from attractor.certify.verify.solve import Satisfied, solve_query
         from attractor.certify.verify.vnnlib_files import read_query
 
@@ -89,7 +98,14 @@ class VerifyCommand(RunCommand):
                 f"{self.query} speaks of {len(names)} networks; `attractor-vnnlib verify` takes several"
             )
         with working(f"looking for an input of {self.query}"):
-            found = solve_query(query, {names[0]: self.folder}, seconds=self.timeout, tell=_progress)
+            found = solve_query(
+                query,
+                {names[0]: self.folder},
+                seconds=self.timeout,
+                tell=_progress,
+                certificate=self.certificate,
+                query_file=self.query,
+            )
         said = {
             Satisfied.UNSAT: "The property holds: no input satisfies the query (proved).",
             Satisfied.SAT: "The property is violated by this input, which satisfies the query:",
@@ -103,6 +119,9 @@ class VerifyCommand(RunCommand):
             arrays = {name: array for name, array in found.assignment.items() if name in given}
             lines += [f"{name} = {array.ravel().tolist()}" for name, array in arrays.items()]
             facts["assignment"] = dict(found.assignment)
+            lines.append(replayed(query.networks[0], self.folder, found.assignment))
+        if found.certificate:
+            lines.append(found.certificate)
         return self._concluded(lines, facts, proved=found.answer is Satisfied.UNSAT)
 
     def _concluded(self, said: Sequence[str], facts: Facts, *, proved: bool) -> Facts:

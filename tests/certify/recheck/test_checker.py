@@ -13,6 +13,7 @@ from scipy import sparse
 from attractor.certify.dual.clauses import of_clauses
 from attractor.certify.dual.linear_maps import Dense, Selection, Sparse
 from attractor.certify.dual.network import Affine, Network, Node
+from attractor.certify.dual.search import Found, search
 from attractor.certify.dual.tree import Walk
 from attractor.certify.recheck import checker
 from attractor.certify.recheck.checker import recheck, recheck_witness
@@ -57,6 +58,50 @@ def test_a_claim_that_an_input_refutes_is_never_accepted(kind):
         found = recheck(wrong, tree)
         assert not found.accepted
         assert "no condition of clause" in found.refused
+
+
+@pytest.fixture(scope="module")
+def many_inputs():
+    """A network of many inputs: boxes of the whole by descents, cuts of inner values, means of conditions."""
+    network = layered((20, 12, 12, 2), 2)
+    low, high = -0.4 * np.ones(20), 0.4 * np.ones(20)
+    # Each condition can hold, both cannot, by little.
+    nearest = search(network, low, high, of_clauses([[0, 1]], 2), seconds=1.0, tolerance=0.0).attained
+    network = shifted(network, 0.1 - nearest)
+    return proved(network, low, high, of_clauses([[0, 1]], 2))
+
+
+def test_cuts_of_inner_values_and_means_of_conditions_are_accepted(many_inputs):
+    claim, tree = many_inputs
+    assert (tree.node >= 0).any()
+    assert any(walk.weights is not None for walk in tree.walks)
+    assert any(walk.target < 2 for walk in tree.walks)
+    assert recheck(claim, tree).accepted
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        lambda weights: -weights,
+        lambda weights: weights * np.array([1.0, -1.0]),
+        lambda weights: weights * np.nan,
+        lambda weights: weights[:, :1],
+    ],
+)
+def test_weights_that_are_none_are_refused(many_inputs, weights):
+    claim, tree = many_inputs
+    walks = [
+        walk if walk.weights is None else forged(walk, weights=weights(walk.weights)) for walk in tree.walks
+    ]
+    assert not recheck(claim, replace(tree, walks=tuple(walks))).accepted
+
+
+def test_a_mean_needs_the_conditions_of_its_clause(many_inputs):
+    """One condition alone can hold: a mean of both must not refute the clause of it."""
+    claim, tree = many_inputs
+    alone_met = replace(claim, members=np.array([[True, False]]))
+    assert search(claim.network, claim.low, claim.high, of_clauses([[0]], 2)).found is Found.PRESENT
+    assert not recheck(alone_met, tree).accepted
 
 
 def test_a_wide_tree_is_checked_in_batches(monkeypatch):
