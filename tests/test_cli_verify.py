@@ -171,6 +171,7 @@ def test_unknown_runs_and_networks_without_property_are_named(tmp_path, capsys):
 
 def test_an_onnx_network_is_asked_by_a_property(tmp_path, capsys):
     onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
     ports = [onnx.helper.make_tensor_value_info(one, onnx.TensorProto.FLOAT, [1, 2]) for one in "xy"]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
@@ -182,10 +183,23 @@ def test_an_onnx_network_is_asked_by_a_property(tmp_path, capsys):
         (0.5, 5, "is violated"),
     ):
         (tmp_path / "p.vnnlib").write_text(f"{declared}{box}(assert (>= Y_0 {threshold}))")
-        assert call("verify", tmp_path / "net.onnx", tmp_path / "p.vnnlib", "--timeout", 20) == status
+        files, certificate = (tmp_path / "net.onnx", tmp_path / "p.vnnlib"), tmp_path / f"{threshold}.npz"
+        assert call("verify", *files, "--timeout", 20, "--certificate", certificate) == status
         text = said(capsys)
         assert words in text
         assert ("X = [" in text) == (status == 5)
+        assert ("replayed in onnxruntime: its outputs differ by at most 0" in text) == (status == 5)
+        named = ("--network", f"N={files[0]}", "--query", files[1])
+        assert call("recheck", certificate, *named) == 0
+        assert "accepted" in said(capsys)
+        files[1].write_text(f"{declared}{box}(assert (>= Y_0 {threshold + 0.1}))")
+        assert call("recheck", certificate, *named) == 5
+        said(capsys)
+
+
+def test_a_certificate_is_no_matter_of_a_run(tmp_path, capsys):
+    assert call("verify", tmp_path, "--certificate", tmp_path / "c.npz") == 2
+    assert "certificates are written of an ONNX file" in said(capsys)
 
 
 def test_bands_say_themselves():
