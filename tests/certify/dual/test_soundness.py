@@ -44,13 +44,13 @@ def test_no_input_of_a_hundred_thousand_trials_is_above_its_bound():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_ten_thousand_proofs_resist_an_attack_with_other_seeds(monkeypatch):
+def test_a_thousand_proofs_resist_an_attack_with_other_seeds(monkeypatch):
     """Thresholds just below what samples reach; the attack of the search is weak, the one after it is not."""
     monkeypatch.setattr(attacking, "_MOST", 64)
     monkeypatch.setattr(attacking, "_PLANS", ((2, 0.1, False),))
     generator = np.random.default_rng(3)
     proofs = violations = 0
-    while proofs < 10_000:
+    while proofs < 1_000:
         kinds = list(generator.choice(KINDS, 2))
         network = made(
             [2, 4, 3, 2], kinds, int(generator.integers(1 << 30)), float(generator.choice([0.5, 1.0]))
@@ -63,7 +63,7 @@ def test_ten_thousand_proofs_resist_an_attack_with_other_seeds(monkeypatch):
         by = generator.choice([1e-6, 1e-4, 1e-2]) * (1 + np.abs(reached)) - reached
         shifted = Network(2, network.nodes, Affine(network.output.terms, network.output.bias + by))
         clauses = of_clauses([[0], [0, 1]], 2, [False, True])
-        if search(shifted, low, high, clauses, seconds=0.3, seed=proofs).found is not Found.ABSENT:
+        if search(shifted, low, high, clauses, seconds=0.1, seed=proofs).found is not Found.ABSENT:
             continue
         proofs += 1
         attack = Attack(shifted, clauses, lambda _: True, low, high, np.random.default_rng(proofs + 10**6))
