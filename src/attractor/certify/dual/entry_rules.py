@@ -29,16 +29,36 @@ from .expressions import (
 from .fusion import merged
 from .kinks import clipped, rectified
 from .network import Affine
+from .origins import noted
+from .recognised import is_defined, self_gated, softened
 
 
 def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """A sum."""
-    return merged(lowering, sum_of(*spread(equation, one, other)))
+    """A sum; softplus as programs write it is a function of its own."""
+    one, other = spread(equation, one, other)
+    if isinstance(one, Expression) and isinstance(other, Expression):
+        soft = softened(lowering, equation, one, other) or softened(lowering, equation, other, one)
+        if soft is not None:
+            return soft
+    return merged(lowering, sum_of(one, other))
 
 
 def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """A difference."""
-    return merged(lowering, difference(*spread(equation, one, other)))
+    """A difference; less nothing is the same expression."""
+    one, other = spread(equation, one, other)
+    if isinstance(one, Expression) and not isinstance(other, Expression) and not other.any():
+        return one
+    return merged(lowering, difference(one, other))
+
+
+def negative(lowering: Lowering, _: JaxprEqn, one: Expression) -> Expression:
+    """The opposite."""
+    return times(lowering, one, -np.ones(one.shape))
+
+
+def times(lowering: Lowering, one: Expression, factors: np.ndarray) -> Expression:
+    """Every entry times a known number, which is remembered."""
+    return noted(lowering, scaled(one, factors), "multiple", one, factors)
 
 
 def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -49,9 +69,12 @@ def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -
     if not isinstance(one, Expression):
         raise _known(equation)
     if not isinstance(other, Expression):
-        return scaled(one, other)
+        return times(lowering, one, other)
     if one is other:
         return lowering.node("square", [one], equation)
+    own = self_gated(lowering, equation, one, other) or self_gated(lowering, equation, other, one)
+    if own is not None:
+        return merged(lowering, own)
     gates = [(lowering.gate(other), one), (lowering.gate(one), other)]
     for product in PRODUCT_WITH.values():
         for gate, gated in gates:
@@ -79,7 +102,7 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
         if not isinstance(one, Expression):
             raise _known(equation)
         with np.errstate(divide="ignore"):
-            return scaled(one, 1.0 / other)
+            return times(lowering, one, 1.0 / other)
     inverse = lowering.node("reciprocal", [other], equation)
     if not isinstance(one, Expression):
         return scaled(inverse, one)
@@ -106,7 +129,8 @@ def clamp(lowering: Lowering, equation: JaxprEqn, low: Value, one: Value, high: 
 
 def absolute(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
     """2 max(z, 0) - z."""
-    return difference(scaled(lowering.node("relu", [one], equation), 2.0), one)
+    found = difference(scaled(lowering.node("relu", [one], equation), 2.0), one)
+    return noted(lowering, found, "absolute", one, np.ones(one.shape))
 
 
 def scalar(function: str, *parameters: float) -> Callable[..., Expression]:
@@ -233,3 +257,18 @@ def shifted_exponential(lowering: Lowering, equation: JaxprEqn, one: Expression)
 def shifted_logarithm(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
     """The logarithm of one more."""
     return lowering.node("log", [sum_of(one, np.ones(one.shape))], equation)
+
+
+def complement_of_erf(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """One less the error function."""
+    return difference(np.ones(one.shape), lowering.node("erf", [one], equation))
+
+
+def finite(lowering: Lowering, equation: JaxprEqn, one: Expression) -> np.ndarray:
+    """True of what is defined everywhere: a number of exact arithmetic is finite."""
+    if is_defined(lowering, one.affine):
+        return np.ones(one.shape, bool)
+    raise UnsupportedError(
+        "verification: whether a quotient, a root or a logarithm of what depends on the input is a finite "
+        f"number is not known{location(equation)}; keep it away from where it is not defined"
+    )

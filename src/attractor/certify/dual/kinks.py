@@ -52,7 +52,10 @@ def _single(known: np.ndarray) -> float | None:
 
 
 def _limited(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value, side: float) -> Expression:
-    gap = difference(one, other) if side > 0 else difference(other, one)
+    if side > 0 and isinstance(one, Expression) and not isinstance(other, Expression) and not other.any():
+        gap = one
+    else:
+        gap = difference(one, other) if side > 0 else difference(other, one)
     above = lowering.node("relu", [gap], equation)
     return sum_of(above, other) if side > 0 else difference(other, above)
 

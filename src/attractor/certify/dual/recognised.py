@@ -1,0 +1,152 @@
+"""Functions of one number that programs write as sums and products of others: each a node of its own.
+
+What is recognised is what is computed, never a name: z times a sigmoid of a multiple of the same z, and the
+larger of two numbers plus log(1 + exp(-|their difference|)).
+"""
+
+import numpy as np
+from jax.extend.core import JaxprEqn
+
+from .expressions import Expression, Lowering, scaled, sum_of
+from .fusion import same
+from .linear_maps import LinearMap, Selection
+from .network import Affine, Node
+from .origins import origin_of, root_of
+
+# The rate of a gate, as `recheck.well_formed` accepts it.
+_RATES = (1e-6, 1e6)
+
+
+def self_gated(
+    lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expression
+) -> Expression | None:
+    """K z (f g(c z) + o) for the logistic sigmoid or the error function g; None for another product.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        one: k z.
+        other: f g(c z) + o.
+    """
+    found = _entry_by_entry(lowering, other.affine)
+    if found is None or found[0].function not in ("logistic", "erf"):
+        return None
+    node, factors = found
+    base, share = root_of(lowering, one.affine)
+    inner, rates = root_of(lowering, node.arguments[0])
+    rate = float(rates[0]) if len(rates) else 0.0
+    if not (rates == rate).all() or not _RATES[0] <= abs(rate) <= _RATES[1]:
+        return None
+    if not same(base, inner):
+        return None
+    z = Expression(one.shape, base)
+    shape = one.shape
+    gate, offset = factors.reshape(shape), other.affine.bias.reshape(shape)
+    share = share.reshape(shape)
+    if node.function == "erf":
+        # z erf(c z) = 2 z (1 + erf(c z)) / 2 - z, and erf is odd.
+        gate = gate if rate > 0 else -gate
+        own = scaled(lowering.node("gelu", [z], equation, abs(rate)), 2 * gate)
+        offset = offset - gate
+        if not _exact_difference(offset, other.affine.bias.reshape(shape), gate):
+            return None
+    elif rate > 0:
+        own = scaled(lowering.node("silu", [z], equation, rate), gate)
+    else:
+        return None
+    own = sum_of(own, scaled(z, offset)) if offset.any() else own
+    return scaled(own, share)
+
+
+def _exact_difference(found: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a difference of numbers lost nothing."""
+    return bool(((found + other == one) & (one - found == other)).all() and np.isfinite(found).all())
+
+
+def _entry_by_entry(lowering: Lowering, one: Affine) -> tuple[Node, np.ndarray] | None:
+    """The node whose entries an affine function is, in order, and their factors; any constant."""
+    if one.roundings or len(one.terms) != 1:
+        return None
+    ((source, part),) = one.terms.items()
+    if not source or not isinstance(part, Selection) or not _in_order(part):
+        return None
+    return lowering.nodes[source - 1], part.factors
+
+
+def _in_order(part: LinearMap) -> bool:
+    return (
+        isinstance(part, Selection)
+        and len(part.columns) == part.size
+        and bool((part.columns == np.arange(part.size)).all())
+    )
+
+
+def softened(lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expression) -> Expression | None:
+    """R + max(z, 0) + log(1 + exp(-|z|)), which is r + softplus(z); None for another sum.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        one: r + max(z, 0).
+        other: the logarithm.
+    """
+    z = _softening_of(lowering, other.affine)
+    if z is None:
+        return None
+    for source, part in one.affine.terms.items():
+        node = lowering.nodes[source - 1] if source else None
+        if node is None or node.function != "relu" or not same(node.arguments[0], z):
+            continue
+        if isinstance(part, Selection) and _in_order(part) and (part.factors == 1).all():
+            soft = lowering.node("softplus", [Expression(one.shape, z)], equation)
+            return _in_place_of(source, one, soft)
+    return None
+
+
+def _softening_of(lowering: Lowering, one: Affine) -> Affine | None:
+    """The z of log(1 + exp(-|z|))."""
+    inner = one
+    for function, offset in (("log", 0.0), ("exp", 1.0)):
+        found = _entry_by_entry(lowering, inner)
+        if found is None or found[0].function != function:
+            return None
+        if not (found[1] == 1).all() or not (inner.bias == offset).all():
+            return None
+        inner = found[0].arguments[0]
+    size, factors = root_of(lowering, inner)
+    absolute = origin_of(lowering, size, "absolute")
+    return absolute.of if absolute is not None and (factors == -1).all() else None
+
+
+def _in_place_of(source: int, one: Expression, new: Expression) -> Expression:
+    """A sum with a larger term in place of one; what folding may have cost is known of the larger one too."""
+    affine = one.affine
+    ((number, part),) = new.affine.terms.items()
+    kept = {name: own for name, own in affine.terms.items() if name != source}
+    if not affine.roundings:
+        return Expression(one.shape, Affine({**kept, number: part}, affine.bias))
+    sizes = {name: own for name, own in affine.reach_terms.items() if name != source}
+    sizes[number] = affine.reach_terms[source]
+    whole = Affine({**kept, number: part}, affine.bias, sizes, affine.reach_bias, affine.roundings)
+    return Expression(one.shape, whole)
+
+
+def is_defined(lowering: Lowering, one: Affine) -> bool:
+    """Whether an affine function is certainly a finite number at every finite input.
+
+    Args:
+        lowering: the network in the making.
+        one: the affine function.
+    """
+    waiting, seen = [one], set[int]()
+    while waiting:
+        part = waiting.pop()
+        if not part.finite:
+            return False
+        for source in set(part.terms) - seen - {0}:
+            seen.add(source)
+            node = lowering.nodes[source - 1]
+            if node.function in ("log", "sqrt", "reciprocal"):
+                return False
+            waiting += node.arguments
+    return True
