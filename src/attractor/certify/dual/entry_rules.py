@@ -10,6 +10,7 @@ from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import location
 from attractor.program.walk import aval
 
+from .exponential_sums import logarithm_of_sum, softmax
 from .expressions import (
     PRODUCT_WITH,
     Expression,
@@ -21,6 +22,7 @@ from .expressions import (
     plus,
     result_shape,
     scaled,
+    shape_of,
     spread,
     stacked,
     sum_of,
@@ -30,7 +32,7 @@ from .fusion import merged
 from .kinks import clipped, rectified
 from .network import Affine
 from .origins import noted
-from .recognised import is_defined, self_gated, softened
+from .recognised import is_defined, is_positive, self_gated, softened
 
 
 def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -45,10 +47,15 @@ def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Exp
 
 def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
     """A difference; less nothing is the same expression."""
+    before = shape_of(other)
     one, other = spread(equation, one, other)
-    if isinstance(one, Expression) and not isinstance(other, Expression) and not other.any():
-        return one
-    return merged(lowering, difference(one, other))
+    if not isinstance(one, Expression):
+        return merged(lowering, difference(one, other))
+    if not isinstance(other, Expression):
+        return difference(one, other) if other.any() else one
+    found = merged(lowering, difference(one, other))
+    index = np.broadcast_to(np.arange(prod(before)).reshape(before), one.shape)
+    return noted(lowering, found, "shifted", one, index)
 
 
 def negative(lowering: Lowering, _: JaxprEqn, one: Expression) -> Expression:
@@ -103,6 +110,9 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
             raise _known(equation)
         with np.errstate(divide="ignore"):
             return times(lowering, one, 1.0 / other)
+    share = softmax(lowering, equation, one, other) if isinstance(one, Expression) else None
+    if share is not None:
+        return share
     inverse = lowering.node("reciprocal", [other], equation)
     if not isinstance(one, Expression):
         return scaled(inverse, one)
@@ -128,7 +138,9 @@ def clamp(lowering: Lowering, equation: JaxprEqn, low: Value, one: Value, high: 
 
 
 def absolute(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
-    """2 max(z, 0) - z."""
+    """2 max(z, 0) - z; of sums of exponentials, what they are."""
+    if is_positive(lowering, one.affine):
+        return one
     found = difference(scaled(lowering.node("relu", [one], equation), 2.0), one)
     return noted(lowering, found, "absolute", one, np.ones(one.shape))
 
@@ -199,7 +211,7 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
         index = np.broadcast_to(which.astype(int), result_shape(equation))
         size = index.size
         whole = stacked([affine_of(case) for case in spread(equation, *cases)])
-        return taken(whole, index * size + np.arange(size).reshape(index.shape))
+        return taken(whole, np.asarray(index * size + np.arange(size).reshape(index.shape)))
     if len(cases) != 2:
         raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
     which, no, yes = spread(equation, which, *cases)
@@ -257,6 +269,11 @@ def shifted_exponential(lowering: Lowering, equation: JaxprEqn, one: Expression)
 def shifted_logarithm(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
     """The logarithm of one more."""
     return lowering.node("log", [sum_of(one, np.ones(one.shape))], equation)
+
+
+def logarithm(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """The logarithm; of a sum of exponentials, without them."""
+    return logarithm_of_sum(lowering, equation, one) or lowering.node("log", [one], equation)
 
 
 def complement_of_erf(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:

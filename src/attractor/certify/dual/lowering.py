@@ -118,6 +118,7 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "pow": entries.power,
     "cos": entries.cosine,
     "rsqrt": entries.reciprocal_root,
+    "log": entries.logarithm,
     "erfc": entries.complement_of_erf,
     "is_finite": entries.finite,
     "expm1": entries.shifted_exponential,
@@ -140,6 +141,6 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "or": entries.disjunction,
     **{
         name: entries.scalar(name)
-        for name in ("tanh", "logistic", "erf", "exp", "exp2", "log", "sqrt", "cbrt", "square", "sin")
+        for name in ("tanh", "logistic", "erf", "exp", "exp2", "sqrt", "cbrt", "square", "sin")
     },
 }

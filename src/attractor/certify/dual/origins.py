@@ -21,7 +21,8 @@ class Origin(NamedTuple):
         made: the affine function, kept so that its identity stays its own.
         kind: "multiple", "absolute" or "shifted".
         of: what it was made of.
-        factors: of a multiple; of what is shifted, the number of what was taken away, entry by entry.
+        factors: of a multiple; of what is shifted, which number was taken from every entry, where equal ones
+            name one number.
     """
 
     made: Affine

@@ -9,7 +9,7 @@ from jax.extend.core import JaxprEqn
 
 from .expressions import Expression, Lowering, scaled, sum_of
 from .fusion import same
-from .linear_maps import LinearMap, Selection
+from .linear_maps import LinearMap, Selection, sparse_of
 from .network import Affine, Node
 from .origins import origin_of, root_of
 
@@ -150,3 +150,16 @@ def is_defined(lowering: Lowering, one: Affine) -> bool:
                 return False
             waiting += node.arguments
     return True
+
+
+def is_positive(lowering: Lowering, one: Affine) -> bool:
+    """Whether an affine function is certainly a sum of exponentials, none of them times less than zero.
+
+    Args:
+        lowering: the network in the making.
+        one: the affine function.
+    """
+    if one.roundings or not one.terms or (one.bias < 0).any():
+        return False
+    known = all(source and lowering.nodes[source - 1].function == "exp" for source in one.terms)
+    return known and all((sparse_of(part).tocsr().data >= 0).all() for part in one.terms.values())
