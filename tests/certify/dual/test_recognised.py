@@ -56,6 +56,13 @@ KNOWN = {
     "layer of silu": (_layer(jax.nn.silu), "silu"),
     "layer of gelu": (_layer(lambda z: jax.nn.gelu(z, approximate=False)), "gelu"),
     "layer of softplus": (_layer(jax.nn.softplus), "softplus"),
+    "elu": (jax.nn.elu, "elu"),
+    "deep elu": (lambda x: jax.nn.elu(x, 0.3), "elu"),
+    "selu": (jax.nn.selu, "elu"),
+    "celu": (lambda x: jax.nn.celu(x, 1.7), "elu"),
+    "elu by hand": (lambda x: jnp.where(x >= 0, x, 0.5 * (jnp.exp(x) - 1)), "elu"),
+    "elu of parts": (lambda x: jax.nn.relu(x) + 0.7 * jnp.expm1(jnp.minimum(x, 0)), "elu"),
+    "layer of elu": (_layer(jax.nn.elu), "elu"),
     "exponent to base two": (jnp.exp2, "exp2"),
     "cube root": (jnp.cbrt, "cbrt"),
     "complement": (jax.scipy.special.erfc, "erf"),
@@ -68,7 +75,7 @@ def test_what_is_written_out_is_one_function(name):
     assert [one.function for one in _lowered(function).nodes] == [node]
 
 
-@pytest.mark.parametrize("name", ["silu", "gelu", "softplus"])
+@pytest.mark.parametrize("name", ["silu", "gelu", "softplus", "selu"])
 def test_its_bounds_are_the_true_range_where_it_turns(name):
     low, high = np.full((1, 4), -2.0), np.full((1, 4), 1.0)
     least, most, _ = bounds(_lowered(KNOWN[name][0]), low, high)
@@ -77,6 +84,8 @@ def test_its_bounds_are_the_true_range_where_it_turns(name):
     assert (least <= line.min()).all()
     network = _lowered(KNOWN[name][0])
     lowest, highest = network.nodes[0].rule.range(((low, high),))
+    if name == "selu":
+        lowest, highest = (1.0507009873554805 * end for end in (lowest, highest))
     np.testing.assert_allclose(lowest, line.min(), atol=1e-6)
     np.testing.assert_allclose(highest, line.max(), atol=1e-12)
 
@@ -94,12 +103,21 @@ def test_its_bounds_are_the_true_range_where_it_turns(name):
         lambda x: jnp.maximum(x, 0) + jnp.log1p(2 * jnp.exp(-jnp.abs(x))),
         lambda x: jnp.maximum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x))),
         lambda x: 2 * jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))),
+        lambda x: jnp.where(x > 0, x, jnp.expm1(x[::-1])),
+        lambda x: jnp.where(x > 0.5, x, jnp.expm1(x)),
+        lambda x: jnp.where(x > 0, 2 * x, jnp.expm1(x)),
+        lambda x: jnp.where(x > 0, x, -jnp.expm1(x)),
+        lambda x: jnp.where(x > 0, x, jnp.exp(x)),
+        lambda x: jnp.where(x > 0, jnp.expm1(x), x),
+        lambda x: jax.nn.relu(x) + jnp.expm1(x),
+        lambda x: jax.nn.relu(x) + jnp.expm1(jnp.minimum(x[::-1], 0)),
+        lambda x: jax.nn.relu(x) + jnp.expm1(jnp.minimum(x, 0.1)),
         lambda x: jnp.minimum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x))),
     ],
 )
 def test_what_only_looks_like_it_stays_as_it_is(function):
     found = {node.function for node in _lowered(function).nodes}
-    assert not found & {"silu", "gelu", "softplus"}
+    assert not found & {"silu", "gelu", "softplus", "elu"}
 
 
 @pytest.mark.parametrize("rate", [1e-6, 0.02, 1.0, 1e6])
@@ -135,7 +153,7 @@ def test_what_is_defined_everywhere_is_finite_and_what_may_not_be_is_named():
             network_of(trace(function, jnp.zeros(2)))
 
 
-@pytest.mark.parametrize("name", ["layer of silu", "layer of gelu", "layer of softplus"])
+@pytest.mark.parametrize("name", ["layer of silu", "layer of gelu", "layer of softplus", "layer of elu"])
 def test_a_proof_is_checked_again(name):
     network = _lowered(KNOWN[name][0])
     low, high = np.full(4, -0.5), np.full(4, 0.5)

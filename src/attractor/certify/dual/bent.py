@@ -1,4 +1,4 @@
-r"""Numbers that are their own gate: z g(c z), whose slope rises and falls between known points.
+r"""Functions that bend both ways: z g(c z), whose slope turns at known points, and exponential units.
 
 Where h' is monotone, h'(z) = s has one solution at most, which bisection finds; the points where h' turns cut
 the line into such pieces. On a piece that bends down, h(z) - s' z is largest where h'(z*) = s', and so
@@ -36,7 +36,27 @@ class Gate(NamedTuple):
     turns: tuple[float, ...]
 
 
-class SelfGated(Smooth):
+class Bent(Smooth):
+    """A function that bends both ways, or has a kink: its good slopes are found by trying two."""
+
+    @quiet
+    def slopes(self, boxes: Boxes) -> tuple[Slopes, Slopes]:
+        """For each side the nearer in the middle of the box: the slope from end to end, or that of there."""
+        low, high = boxes[0]
+        middle = (low + high) / 2
+        across = secant(low, high, self.function(low), self.function(high))
+        across, tangent = (np.where(np.isfinite(one), one, 0.0) for one in (across, self.derivative(middle)))
+        found = []
+        for sign in (1, -1):
+            away = [
+                sign * (self.extreme(sign, (slope,), boxes).value + slope * middle)
+                for slope in (across, tangent)
+            ]
+            found.append((np.where(away[1] < away[0], tangent, across),))
+        return found[0], found[1]
+
+
+class SelfGated(Bent):
     """z g(c z) for a sigmoid g.
 
     Args:
@@ -69,22 +89,6 @@ class SelfGated(Smooth):
         return found
 
     @quiet
-    def slopes(self, boxes: Boxes) -> tuple[Slopes, Slopes]:
-        """For each side the nearer in the middle of the box: the slope from end to end, or that of there."""
-        low, high = boxes[0]
-        middle = (low + high) / 2
-        across = secant(low, high, self.function(low), self.function(high))
-        across, tangent = (np.where(np.isfinite(one), one, 0.0) for one in (across, self.derivative(middle)))
-        found = []
-        for sign in (1, -1):
-            away = [
-                sign * (self.extreme(sign, (slope,), boxes).value + slope * middle)
-                for slope in (across, tangent)
-            ]
-            found.append((np.where(away[1] < away[0], tangent, across),))
-        return found[0], found[1]
-
-    @quiet
     def _between(
         self, low: np.ndarray, high: np.ndarray, direction: float, slope: np.ndarray
     ) -> tuple[tuple[np.ndarray], np.ndarray]:
@@ -101,6 +105,40 @@ class SelfGated(Smooth):
         point = (near + far) / 2
         missed = (np.abs(self._slope(point) - slope) + error) * wide
         return (point,), np.where(there & (wide > 0), missed, 0.0)
+
+
+class ExponentialUnit(Bent):
+    """The larger of z and zero, and a (exp(c z) - 1) below zero.
+
+    Args:
+        depth: a > 0.
+        rate: c > 0.
+    """
+
+    def __init__(self, depth: float, rate: float) -> None:
+        super().__init__(self._of, self._slope, lambda _: [], between=(-depth, np.inf))
+        self.depth, self.rate = depth, rate
+
+    def _of(self, z: np.ndarray) -> np.ndarray:
+        return np.where(z > 0, z, self.depth * np.expm1(self.rate * np.minimum(z, 0.0)))
+
+    def _slope(self, z: np.ndarray) -> np.ndarray:
+        return np.where(z > 0, 1.0, self._slope_below(np.minimum(z, 0.0)))
+
+    def _slope_below(self, z: np.ndarray) -> np.ndarray:
+        return self.depth * self.rate * np.exp(self.rate * z)
+
+    @quiet
+    def points(self, slopes: Slopes, boxes: Boxes) -> Candidates:
+        """The ends, the kink, and the one point below it that has a given slope."""
+        low, high = boxes[0]
+        kink, slope = np.clip(0.0, low, high), slopes[0]
+        found = np.log(slope / (self.depth * self.rate)) / self.rate
+        point = np.where(np.isfinite(found), np.clip(found, low, kink), low)
+        own = self._slope_below(point)
+        missed = (np.abs(own - slope) + 4 * TRANSCENDENTAL * UNIT * own) * (kink - low)
+        inside = (point > low) & (point < kink)
+        return [((low,), None), ((high,), None), ((kink,), None), ((point,), np.where(inside, missed, 0.0))]
 
 
 def _normal_slope(z: np.ndarray) -> np.ndarray:

@@ -32,16 +32,17 @@ from .fusion import merged
 from .kinks import clipped, rectified
 from .network import Affine
 from .origins import noted
-from .recognised import is_defined, is_positive, self_gated, softened
+from .recognised import added_unit, chosen_unit, is_defined, is_positive, self_gated, softened
 
 
 def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """A sum; softplus as programs write it is a function of its own."""
+    """A sum; softplus and exponential units as programs write them are functions of their own."""
     one, other = spread(equation, one, other)
     if isinstance(one, Expression) and isinstance(other, Expression):
-        soft = softened(lowering, equation, one, other) or softened(lowering, equation, other, one)
-        if soft is not None:
-            return soft
+        for recognised in (softened, added_unit):
+            own = recognised(lowering, equation, one, other) or recognised(lowering, equation, other, one)
+            if own is not None:
+                return own
     return merged(lowering, sum_of(one, other))
 
 
@@ -198,7 +199,9 @@ def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[
         one, other = spread(equation, one, other)
         if one is other:
             return np.full(result_shape(equation), of_equal)
-        gap = difference(other, one) if turned else difference(one, other)
+        one, other = (other, one) if turned else (one, other)
+        bare = isinstance(one, Expression) and not isinstance(other, Expression) and not other.any()
+        gap = one if bare and isinstance(one, Expression) else difference(one, other)
         answer = lowering.node(function, [gap], equation)
         return difference(np.ones(answer.shape), answer) if opposite else answer
 
@@ -217,6 +220,9 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
     which, no, yes = spread(equation, which, *cases)
     if not isinstance(which, Expression):
         raise _known(equation)
+    unit = chosen_unit(lowering, equation, which, no, yes)
+    if unit is not None:
+        return unit
     gain = difference(yes, no)
     turned = rectified(lowering, equation, which, gain) if isinstance(gain, Expression) else None
     chosen = multiply(lowering, equation, which, gain) if turned is None else turned

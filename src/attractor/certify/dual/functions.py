@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from .bent import LOGISTIC, NORMAL, SelfGated
+from .bent import LOGISTIC, NORMAL, ExponentialUnit, SelfGated
 from .function import Function
 from .piecewise import Clip, IsZero, Jump, Rectifier
 from .products import GatedProduct, GatedTanh, Product
@@ -22,6 +22,7 @@ FUNCTIONS: Mapping[str, Callable[..., Function]] = {
     "not_negative": _without_parameters(Jump(closed=True)),
     "is_zero": _without_parameters(IsZero()),
     "power": Power,
+    "elu": ExponentialUnit,
     "silu": partial(SelfGated, LOGISTIC),
     "gelu": partial(SelfGated, NORMAL),
     "product": _without_parameters(Product()),

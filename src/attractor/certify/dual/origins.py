@@ -19,7 +19,7 @@ class Origin(NamedTuple):
 
     Args:
         made: the affine function, kept so that its identity stays its own.
-        kind: "multiple", "absolute" or "shifted".
+        kind: "multiple", "absolute", "shifted", or "below" (the smaller of it and zero).
         of: what it was made of.
         factors: of a multiple; of what is shifted, which number was taken from every entry, where equal ones
             name one number.

@@ -7,11 +7,11 @@ larger of two numbers plus log(1 + exp(-|their difference|)).
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from .expressions import Expression, Lowering, scaled, sum_of
+from .expressions import Expression, Lowering, Value, difference, scaled, sum_of
 from .fusion import same
 from .linear_maps import LinearMap, Selection, sparse_of
 from .network import Affine, Node
-from .origins import origin_of, root_of
+from .origins import noted, origin_of, root_of
 
 # The rate of a gate, as `recheck.well_formed` accepts it.
 _RATES = (1e-6, 1e6)
@@ -116,6 +116,93 @@ def _softening_of(lowering: Lowering, one: Affine) -> Affine | None:
     size, factors = root_of(lowering, inner)
     absolute = origin_of(lowering, size, "absolute")
     return absolute.of if absolute is not None and (factors == -1).all() else None
+
+
+def exponential_unit(
+    lowering: Lowering, equation: JaxprEqn, z: Expression, below: Expression
+) -> Expression | None:
+    """Z above zero, a (exp(c z) - 1) below; None for another function below.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        z: what is chosen above zero.
+        below: what is chosen below; its values above zero are not looked at.
+    """
+    base, depths = root_of(lowering, below.affine)
+    found = _entry_by_entry(lowering, base)
+    if found is None or found[0].function != "exp":
+        return None
+    if not (found[1] == 1).all() or not (base.bias == -1).all():
+        return None
+    inner, rates = root_of(lowering, found[0].arguments[0])
+    part = origin_of(lowering, inner, "below")
+    if not same(inner if part is None else part.of, z.affine):
+        return None
+    depth, rate = _single(depths), _single(rates)
+    return None if depth is None or rate is None else lowering.node("elu", [z], equation, depth, rate)
+
+
+def _single(factors: np.ndarray) -> float | None:
+    """The one number, if it is one and of a usual size."""
+    numbers = np.unique(factors)
+    usual = len(numbers) == 1 and _RATES[0] <= numbers[0] <= _RATES[1]
+    return float(numbers[0]) if usual else None
+
+
+def chosen_unit(
+    lowering: Lowering, equation: JaxprEqn, which: Expression, no: Value, yes: Value
+) -> Expression | None:
+    """A choice between z and zero, or z and an exponential less one, by the sign of z; None for others.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        which: the truth value.
+        no: what is chosen where it is false.
+        yes: where it is true.
+    """
+    found = _entry_by_entry(lowering, which.affine)
+    if found is None or found[0].function not in ("positive", "not_negative"):
+        return None
+    if not (found[1] == 1).all() or which.affine.bias.any():
+        return None
+    gap = found[0].arguments[0]
+    if isinstance(yes, Expression):
+        above = isinstance(no, Expression) and same(gap, yes.affine)
+        return exponential_unit(lowering, equation, yes, no) if above and isinstance(no, Expression) else None
+    if yes.any() or not isinstance(no, Expression) or not same(gap, no.affine):
+        return None
+    found_below = difference(no, lowering.node("relu", [Expression(no.shape, gap)], equation))
+    return noted(lowering, found_below, "below", no, np.ones(no.shape))
+
+
+def added_unit(
+    lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expression
+) -> Expression | None:
+    """max(z, 0) + a (exp(c min(z, 0)) - 1); None for another sum.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        one: the larger one.
+        other: the rest.
+    """
+    found = _entry_by_entry(lowering, one.affine)
+    if found is None or found[0].function != "relu" or not (found[1] == 1).all() or one.affine.bias.any():
+        return None
+    inner = _exponent_of(lowering, other.affine)
+    if inner is None or origin_of(lowering, inner, "below") is None:
+        return None
+    return exponential_unit(lowering, equation, Expression(one.shape, found[0].arguments[0]), other)
+
+
+def _exponent_of(lowering: Lowering, one: Affine) -> Affine | None:
+    """The u of a (exp(c u) + b)."""
+    found = _entry_by_entry(lowering, root_of(lowering, one)[0])
+    if found is None or found[0].function != "exp":
+        return None
+    return root_of(lowering, found[0].arguments[0])[0]
 
 
 def _in_place_of(source: int, one: Expression, new: Expression) -> Expression:
