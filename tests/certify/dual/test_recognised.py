@@ -75,6 +75,13 @@ def test_what_is_written_out_is_one_function(name):
     assert [one.function for one in _lowered(function).nodes] == [node]
 
 
+def test_single_numbers_are_recognised_as_well():
+    for name in ("silu", "gelu", "gelu by erf", "less a gate", "softplus", "log sigmoid", "selu", "celu"):
+        function, node = KNOWN[name]
+        found = _lowered(lambda x, function=function: function(x[0]) + function(x[1] / 3))
+        assert [one.function for one in found.nodes] == [node, node]
+
+
 @pytest.mark.parametrize("name", ["silu", "gelu", "softplus", "selu"])
 def test_its_bounds_are_the_true_range_where_it_turns(name):
     low, high = np.full((1, 4), -2.0), np.full((1, 4), 1.0)

@@ -61,12 +61,12 @@ def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -
 
 def negative(lowering: Lowering, _: JaxprEqn, one: Expression) -> Expression:
     """The opposite."""
-    return times(lowering, one, -np.ones(one.shape))
+    return times(lowering, one, np.full(one.shape, -1.0))
 
 
-def times(lowering: Lowering, one: Expression, factors: np.ndarray) -> Expression:
+def times(lowering: Lowering, one: Expression, factors: np.ndarray | float) -> Expression:
     """Every entry times a known number, which is remembered."""
-    return noted(lowering, scaled(one, factors), "multiple", one, factors)
+    return noted(lowering, scaled(one, factors), "multiple", one, np.broadcast_to(factors, one.shape))
 
 
 def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:

@@ -69,19 +69,31 @@ def origin_of(lowering: Lowering, one: Affine, kind: str) -> Origin | None:
     return found if found is not None and found.kind == kind else None
 
 
-def root_of(lowering: Lowering, one: Affine) -> tuple[Affine, np.ndarray]:
-    """What an affine function is a multiple of, and the factors; of itself, where that would be rounded.
+def roots_of(lowering: Lowering, one: Affine) -> list[tuple[Affine, np.ndarray]]:
+    """What an affine function is a multiple of, and the factors: itself first, and none that are rounded.
 
     Args:
         lowering: the network in the making.
         one: the affine function.
     """
     factors = np.ones(len(one.bias))
+    found = [(one, factors)]
     while (origin := origin_of(lowering, one, "multiple")) is not None:
         if not (_power_of_two(factors) or _power_of_two(origin.factors)):
             break
         factors, one = factors * origin.factors, origin.of
-    return one, factors
+        found.append((one, factors))
+    return found
+
+
+def root_of(lowering: Lowering, one: Affine) -> tuple[Affine, np.ndarray]:
+    """The last of them.
+
+    Args:
+        lowering: the network in the making.
+        one: the affine function.
+    """
+    return roots_of(lowering, one)[-1]
 
 
 def _power_of_two(factors: np.ndarray) -> bool:

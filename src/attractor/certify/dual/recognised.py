@@ -11,7 +11,7 @@ from .expressions import Expression, Lowering, Value, difference, scaled, sum_of
 from .fusion import same
 from .linear_maps import LinearMap, Selection, sparse_of
 from .network import Affine, Node
-from .origins import noted, origin_of, root_of
+from .origins import noted, origin_of, root_of, roots_of
 
 # The rate of a gate, as `recheck.well_formed` accepts it.
 _RATES = (1e-6, 1e6)
@@ -32,30 +32,42 @@ def self_gated(
     if found is None or found[0].function not in ("logistic", "erf"):
         return None
     node, factors = found
-    base, share = root_of(lowering, one.affine)
-    inner, rates = root_of(lowering, node.arguments[0])
+    common = _common_root(lowering, one.affine, node.arguments[0])
+    if common is None:
+        return None
+    base, share, rates = common
     rate = float(rates[0]) if len(rates) else 0.0
     if not (rates == rate).all() or not _RATES[0] <= abs(rate) <= _RATES[1]:
         return None
-    if not same(base, inner):
-        return None
-    z = Expression(one.shape, base)
-    shape = one.shape
-    gate, offset = factors.reshape(shape), other.affine.bias.reshape(shape)
-    share = share.reshape(shape)
+    z, gate, offset = Expression(one.shape, base), factors, other.affine.bias
     if node.function == "erf":
         # z erf(c z) = 2 z (1 + erf(c z)) / 2 - z, and erf is odd.
         gate = gate if rate > 0 else -gate
-        own = scaled(lowering.node("gelu", [z], equation, abs(rate)), 2 * gate)
         offset = offset - gate
-        if not _exact_difference(offset, other.affine.bias.reshape(shape), gate):
+        if not _exact_difference(offset, other.affine.bias, gate):
             return None
+        own = _times(lowering.node("gelu", [z], equation, abs(rate)), 2 * gate)
     elif rate > 0:
-        own = scaled(lowering.node("silu", [z], equation, rate), gate)
+        own = _times(lowering.node("silu", [z], equation, rate), gate)
     else:
         return None
-    own = sum_of(own, scaled(z, offset)) if offset.any() else own
-    return scaled(own, share)
+    return _times(sum_of(own, _times(z, offset)) if offset.any() else own, share)
+
+
+def _common_root(
+    lowering: Lowering, one: Affine, other: Affine
+) -> tuple[Affine, np.ndarray, np.ndarray] | None:
+    """What both are multiples of, with the factors of each."""
+    for base, factors in roots_of(lowering, one):
+        for own, others in roots_of(lowering, other):
+            if same(base, own):
+                return base, factors, others
+    return None
+
+
+def _times(one: Expression, factors: np.ndarray) -> Expression:
+    """Every entry times its factor."""
+    return scaled(one, factors.reshape(one.shape))
 
 
 def _exact_difference(found: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
@@ -135,12 +147,12 @@ def exponential_unit(
         return None
     if not (found[1] == 1).all() or not (base.bias == -1).all():
         return None
-    inner, rates = root_of(lowering, found[0].arguments[0])
-    part = origin_of(lowering, inner, "below")
-    if not same(inner if part is None else part.of, z.affine):
-        return None
-    depth, rate = _single(depths), _single(rates)
-    return None if depth is None or rate is None else lowering.node("elu", [z], equation, depth, rate)
+    for inner, rates in roots_of(lowering, found[0].arguments[0]):
+        part = origin_of(lowering, inner, "below")
+        depth, rate = _single(depths), _single(rates)
+        if depth is not None and rate is not None and same(inner if part is None else part.of, z.affine):
+            return lowering.node("elu", [z], equation, depth, rate)
+    return None
 
 
 def _single(factors: np.ndarray) -> float | None:
