@@ -8,7 +8,7 @@ from attractor.certify.dual.functions import FUNCTIONS
 
 _GRID = np.linspace(0.0, 1.0, 401)
 # Functions with parameters or a domain of their own.
-_PARAMETERS = {"clip": (-0.4, 0.7), "power": (3.0,)}
+_PARAMETERS = {"clip": (-0.4, 0.7), "power": (3.0,), "silu": (1.7,), "elu": (1.67, 0.8), "gelu": (2**-0.5,)}
 _POSITIVE = ("log", "sqrt", "reciprocal")
 _ONE = [name for name in FUNCTIONS if name not in TWO]
 

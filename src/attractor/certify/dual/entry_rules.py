@@ -10,6 +10,7 @@ from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import location
 from attractor.program.walk import aval
 
+from .exponential_sums import logarithm_of_sum, softmax
 from .expressions import (
     PRODUCT_WITH,
     Expression,
@@ -21,6 +22,7 @@ from .expressions import (
     plus,
     result_shape,
     scaled,
+    shape_of,
     spread,
     stacked,
     sum_of,
@@ -29,16 +31,42 @@ from .expressions import (
 from .fusion import merged
 from .kinks import clipped, rectified
 from .network import Affine
+from .origins import noted
+from .recognised import added_unit, chosen_unit, is_defined, is_positive, self_gated, softened
 
 
 def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """A sum."""
-    return merged(lowering, sum_of(*spread(equation, one, other)))
+    """A sum; softplus and exponential units as programs write them are functions of their own."""
+    one, other = spread(equation, one, other)
+    if isinstance(one, Expression) and isinstance(other, Expression):
+        for recognised in (softened, added_unit):
+            own = recognised(lowering, equation, one, other) or recognised(lowering, equation, other, one)
+            if own is not None:
+                return own
+    return merged(lowering, sum_of(one, other))
 
 
 def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """A difference."""
-    return merged(lowering, difference(*spread(equation, one, other)))
+    """A difference; less nothing is the same expression."""
+    before = shape_of(other)
+    one, other = spread(equation, one, other)
+    if not isinstance(one, Expression):
+        return merged(lowering, difference(one, other))
+    if not isinstance(other, Expression):
+        return difference(one, other) if other.any() else one
+    found = merged(lowering, difference(one, other))
+    index = np.broadcast_to(np.arange(prod(before)).reshape(before), one.shape)
+    return noted(lowering, found, "shifted", one, index)
+
+
+def negative(lowering: Lowering, _: JaxprEqn, one: Expression) -> Expression:
+    """The opposite."""
+    return times(lowering, one, np.full(one.shape, -1.0))
+
+
+def times(lowering: Lowering, one: Expression, factors: np.ndarray | float) -> Expression:
+    """Every entry times a known number, which is remembered."""
+    return noted(lowering, scaled(one, factors), "multiple", one, np.broadcast_to(factors, one.shape))
 
 
 def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -49,9 +77,12 @@ def multiply(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -
     if not isinstance(one, Expression):
         raise _known(equation)
     if not isinstance(other, Expression):
-        return scaled(one, other)
+        return times(lowering, one, other)
     if one is other:
         return lowering.node("square", [one], equation)
+    own = self_gated(lowering, equation, one, other) or self_gated(lowering, equation, other, one)
+    if own is not None:
+        return merged(lowering, own)
     gates = [(lowering.gate(other), one), (lowering.gate(one), other)]
     for product in PRODUCT_WITH.values():
         for gate, gated in gates:
@@ -79,7 +110,10 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
         if not isinstance(one, Expression):
             raise _known(equation)
         with np.errstate(divide="ignore"):
-            return scaled(one, 1.0 / other)
+            return times(lowering, one, 1.0 / other)
+    share = softmax(lowering, equation, one, other) if isinstance(one, Expression) else None
+    if share is not None:
+        return share
     inverse = lowering.node("reciprocal", [other], equation)
     if not isinstance(one, Expression):
         return scaled(inverse, one)
@@ -105,8 +139,11 @@ def clamp(lowering: Lowering, equation: JaxprEqn, low: Value, one: Value, high: 
 
 
 def absolute(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
-    """2 max(z, 0) - z."""
-    return difference(scaled(lowering.node("relu", [one], equation), 2.0), one)
+    """2 max(z, 0) - z; of sums of exponentials, what they are."""
+    if is_positive(lowering, one.affine):
+        return one
+    found = difference(scaled(lowering.node("relu", [one], equation), 2.0), one)
+    return noted(lowering, found, "absolute", one, np.ones(one.shape))
 
 
 def scalar(function: str, *parameters: float) -> Callable[..., Expression]:
@@ -162,7 +199,9 @@ def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[
         one, other = spread(equation, one, other)
         if one is other:
             return np.full(result_shape(equation), of_equal)
-        gap = difference(other, one) if turned else difference(one, other)
+        one, other = (other, one) if turned else (one, other)
+        bare = isinstance(one, Expression) and not isinstance(other, Expression) and not other.any()
+        gap = one if bare and isinstance(one, Expression) else difference(one, other)
         answer = lowering.node(function, [gap], equation)
         return difference(np.ones(answer.shape), answer) if opposite else answer
 
@@ -175,12 +214,15 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
         index = np.broadcast_to(which.astype(int), result_shape(equation))
         size = index.size
         whole = stacked([affine_of(case) for case in spread(equation, *cases)])
-        return taken(whole, index * size + np.arange(size).reshape(index.shape))
+        return taken(whole, np.asarray(index * size + np.arange(size).reshape(index.shape)))
     if len(cases) != 2:
         raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
     which, no, yes = spread(equation, which, *cases)
     if not isinstance(which, Expression):
         raise _known(equation)
+    unit = chosen_unit(lowering, equation, which, no, yes)
+    if unit is not None:
+        return unit
     gain = difference(yes, no)
     turned = rectified(lowering, equation, which, gain) if isinstance(gain, Expression) else None
     chosen = multiply(lowering, equation, which, gain) if turned is None else turned
@@ -233,3 +275,23 @@ def shifted_exponential(lowering: Lowering, equation: JaxprEqn, one: Expression)
 def shifted_logarithm(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
     """The logarithm of one more."""
     return lowering.node("log", [sum_of(one, np.ones(one.shape))], equation)
+
+
+def logarithm(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """The logarithm; of a sum of exponentials, without them."""
+    return logarithm_of_sum(lowering, equation, one) or lowering.node("log", [one], equation)
+
+
+def complement_of_erf(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """One less the error function."""
+    return difference(np.ones(one.shape), lowering.node("erf", [one], equation))
+
+
+def finite(lowering: Lowering, equation: JaxprEqn, one: Expression) -> np.ndarray:
+    """True of what is defined everywhere: a number of exact arithmetic is finite."""
+    if is_defined(lowering, one.affine):
+        return np.ones(one.shape, bool)
+    raise UnsupportedError(
+        "verification: whether a quotient, a root or a logarithm of what depends on the input is a finite "
+        f"number is not known{location(equation)}; keep it away from where it is not defined"
+    )

@@ -1,7 +1,9 @@
 """The table of nonlinear functions that networks in normal form are made of."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from .bent import LOGISTIC, NORMAL, ExponentialUnit, SelfGated
 from .function import Function
 from .piecewise import Clip, IsZero, Jump, Rectifier
 from .products import GatedProduct, GatedTanh, Product
@@ -20,6 +22,9 @@ FUNCTIONS: Mapping[str, Callable[..., Function]] = {
     "not_negative": _without_parameters(Jump(closed=True)),
     "is_zero": _without_parameters(IsZero()),
     "power": Power,
+    "elu": ExponentialUnit,
+    "silu": partial(SelfGated, LOGISTIC),
+    "gelu": partial(SelfGated, NORMAL),
     "product": _without_parameters(Product()),
     "gated": _without_parameters(GatedProduct(SMOOTH["logistic"])),
     "tanh_product": _without_parameters(GatedProduct(SMOOTH["tanh"])),

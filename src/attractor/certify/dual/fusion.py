@@ -18,7 +18,7 @@ from itertools import combinations, product
 import numpy as np
 
 from .expressions import Expression, Lowering, Merge, mapped, plus
-from .linear_maps import LinearMap, Selection, composed, identity, summed
+from .linear_maps import Dense, LinearMap, Selection, composed, identity, summed
 from .network import Affine, Network, Node
 
 # Functions linear in their last argument; in a product both factors are.
@@ -80,6 +80,8 @@ def same(one: Affine, other: Affine) -> bool:
 def _same_map(one: LinearMap, other: LinearMap) -> bool:
     if one is other:
         return True
+    if isinstance(one, Dense) and isinstance(other, Dense):
+        return np.array_equal(one.matrix, other.matrix)
     if not isinstance(one, Selection) or not isinstance(other, Selection):
         return False
     return (

@@ -17,6 +17,7 @@ from .expressions import (
 from .fusion import same
 from .linear_maps import Selection
 from .network import Affine
+from .origins import noted
 
 
 def clipped(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value, side: float) -> Expression:
@@ -52,9 +53,17 @@ def _single(known: np.ndarray) -> float | None:
 
 
 def _limited(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value, side: float) -> Expression:
-    gap = difference(one, other) if side > 0 else difference(other, one)
+    if side > 0 and isinstance(one, Expression) and not isinstance(other, Expression) and not other.any():
+        gap = one
+    else:
+        gap = difference(one, other) if side > 0 else difference(other, one)
     above = lowering.node("relu", [gap], equation)
-    return sum_of(above, other) if side > 0 else difference(other, above)
+    if side > 0:
+        return sum_of(above, other)
+    found = difference(other, above)
+    if isinstance(one, Expression) and not isinstance(other, Expression) and not other.any():
+        return noted(lowering, found, "below", one, np.ones(one.shape))
+    return found
 
 
 def _limit_of(lowering: Lowering, one: Expression) -> Limit | None:

@@ -19,11 +19,12 @@ from attractor.program.walk import apply, aval, bound, forward, value_of
 
 from . import entry_rules as entries
 from .array_rules import contract, convolve, reduce_extreme, reduce_sum
-from .expressions import Expression, Lowering, Value, affine_of, scaled, shape_of, stacked, taken
+from .expressions import Expression, Lowering, Value, affine_of, shape_of, stacked, taken
 from .fusion import finished
 from .linear_maps import Selection
 from .moves import MOVES, moved
 from .network import Affine, Network
+from .origins import Reading
 
 
 @np.errstate(all="ignore")
@@ -37,7 +38,7 @@ def network_of(program: Program) -> Network:
         UnsupportedError: a primitive that bounds have no rule for, named with the line that it came from.
     """
     sizes = [prod(shape) for shape in program.input_shapes]
-    lowering = Lowering(sum(sizes))
+    lowering = Reading(sum(sizes))
     begins = np.cumsum([0, *sizes])
     arguments: list[Value] = [
         Expression(shape, Affine({0: _part(int(begin), size, lowering.inputs)}, np.zeros(size)))
@@ -106,7 +107,7 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "add": entries.add,
     "add_any": entries.add,
     "sub": entries.subtract,
-    "neg": lambda _, __, one: scaled(one, -1.0),
+    "neg": entries.negative,
     "mul": entries.multiply,
     "div": entries.divide,
     "max": entries.largest,
@@ -117,6 +118,9 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "pow": entries.power,
     "cos": entries.cosine,
     "rsqrt": entries.reciprocal_root,
+    "log": entries.logarithm,
+    "erfc": entries.complement_of_erf,
+    "is_finite": entries.finite,
     "expm1": entries.shifted_exponential,
     "log1p": entries.shifted_logarithm,
     "dot_general": contract,
@@ -137,6 +141,6 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "or": entries.disjunction,
     **{
         name: entries.scalar(name)
-        for name in ("tanh", "logistic", "erf", "exp", "log", "sqrt", "square", "sin")
+        for name in ("tanh", "logistic", "erf", "exp", "exp2", "sqrt", "cbrt", "square", "sin")
     },
 }

@@ -269,6 +269,12 @@ def _power_points(slope: np.ndarray, exponent: float) -> list[np.ndarray]:
     return [far, -far]
 
 
+def _root_points(slope: np.ndarray) -> list[np.ndarray]:
+    """Where 1 / (3 cbrt(z)^2) = s."""
+    far = (3 * np.where(slope > 0, slope, np.nan)) ** -1.5
+    return [far, -far]
+
+
 # Functions without parameters.
 SMOOTH: dict[str, Smooth] = {
     "tanh": Smooth(np.tanh, lambda z: 1 - np.tanh(z) ** 2, _tanh_points, shape="s", between=(-1.0, 1.0)),
@@ -281,6 +287,21 @@ SMOOTH: dict[str, Smooth] = {
         between=(-1.0, 1.0),
     ),
     "exp": Smooth(np.exp, np.exp, lambda slope: [np.log(slope)], shape="convex", between=(0.0, np.inf)),
+    "exp2": Smooth(
+        np.exp2,
+        lambda z: np.log(2) * np.exp2(z),
+        lambda slope: [np.log2(slope / np.log(2))],
+        shape="convex",
+        between=(0.0, np.inf),
+    ),
+    "softplus": Smooth(
+        lambda z: np.logaddexp(z, 0.0),
+        special.expit,
+        lambda slope: [special.logit(slope)],
+        shape="convex",
+        between=(0.0, np.inf),
+    ),
+    "cbrt": Smooth(np.cbrt, lambda z: 1 / (3 * np.cbrt(z) ** 2), _root_points),
     "log": PositiveOnly(np.log, _reciprocal, lambda slope: [1 / slope], shape="concave"),
     "sqrt": PositiveOnly(
         np.sqrt,

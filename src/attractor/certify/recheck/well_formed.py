@@ -112,6 +112,12 @@ def _check_function(node: Node, where: str) -> None:
     if node.function == "power":
         whole = len(numbers) == 1 and 2 <= numbers[0] < 1024 and numbers[0] == int(numbers[0])
         require(whole, where, "its exponent is not a whole number from 2 on")
+    if node.function in ("silu", "gelu"):
+        usual = len(numbers) == 1 and 1e-6 <= numbers[0] <= 1e6
+        require(usual, where, "its rate is not a number from 1e-6 to 1e6")
+    if node.function == "elu":
+        usual = len(numbers) == 2 and all(1e-6 <= number <= 1e6 for number in numbers)
+        require(usual, where, "its depth and rate are not numbers from 1e-6 to 1e6")
     point = tuple(np.full(node.size, 0.5) for _ in node.arguments)
     try:
         shape = np.shape(FUNCTIONS[node.function](*numbers).value(point))
