@@ -74,6 +74,6 @@ class RecheckCommand:
 
         from .vnnlib_solver import networks_of
 
-        names = [one.name for one in read_query(self.query).networks]
+        query = read_query(self.query)
         with working(f"comparing the claims with those of {self.query}"):
-            return bind_to_query(certificate, self.query, networks_of(self.network, names))
+            return bind_to_query(certificate, self.query, networks_of(self.network, query))

@@ -5,11 +5,16 @@ and errors go to the other stream. What a question about abilities is answered w
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attractor.certify.verify.query import Query
 
 # Each ability that the standard asks for, and its lines.
 _ABILITIES: Mapping[str, Callable[[], list[str]]] = {
@@ -37,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; those of the process when None.
 
     Returns:
-        The exit status: 0 with a verdict, 2 where the query or a file is at fault.
+        The exit status: 0 with a verdict, 2 where the query or a file is at fault, 4 where one cannot be
+        written; the verdict is printed before.
     """
     began = time.monotonic()
     parser = _parser()
@@ -67,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=FILE",
         help="the ONNX file of a network; repeatable",
     )
-    verify.add_argument("--timeout", type=float, default=None, metavar="SECONDS", help="when to stop")
+    verify.add_argument("--timeout", type=_seconds, default=None, metavar="SECONDS", help="when to stop")
     verify.add_argument(
         "--serialise-assignments",
         type=Path,
@@ -84,6 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     for name in _ABILITIES:
         supports.add_argument(f"--{name}", dest="abilities", action="append_const", const=name)
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not (math.isfinite(found) and found > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: give a number of seconds above zero")
+    return found
 
 
 def _operators() -> list[str]:
@@ -112,7 +128,7 @@ def _verify(given: argparse.Namespace, began: float) -> int:
     except AttractorError as problem:
         print("unknown")
         print(f"attractor-vnnlib: {problem}", file=sys.stderr)
-        return 2
+        return problem.exit_code
 
 
 def _decided(given: argparse.Namespace, began: float) -> int:
@@ -121,7 +137,7 @@ def _decided(given: argparse.Namespace, began: float) -> int:
     from attractor.certify.verify.vnnlib_files import read_query
 
     query = read_query(given.query)
-    networks = networks_of(given.network, [one.name for one in query.networks])
+    networks = networks_of(given.network, query)
     if given.certificate is not None:
         check_target_of(given.certificate, given.query, *networks.values())
     seconds = 3600.0 if given.timeout is None else given.timeout - _RESERVE - (time.monotonic() - began)
@@ -133,38 +149,58 @@ def _decided(given: argparse.Namespace, began: float) -> int:
         proofs=given.certificate is not None,
     )
     print(found.answer.value, flush=True)
+    status = 0
     if found.answer is Satisfied.SAT and found.assignment is not None:
-        if given.serialise_assignments is None:
-            _print_assignment(found.assignment)
-        else:
-            _write_assignment(found.assignment, given.serialise_assignments)
+        status = _give_assignment(found.assignment, given.serialise_assignments)
     if given.certificate is not None and found.parts is not None:
         sys.stdout.flush()  # the verdict does not wait until its proof is checked
         said = write_certificate(found, networks, given.query, given.certificate)
         print(f"attractor-vnnlib: {said}", file=sys.stderr)
-    return 0
+    return status
 
 
-def networks_of(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
-    """Files of networks by name; a single file needs none.
+def networks_of(pairs: Sequence[str], query: "Query") -> dict[str, Path]:
+    """Files of networks by name; a single file needs none, and one of a query of version 1.0 may have any.
 
     Args:
         pairs: NAME=FILE each.
-        names: of the networks of the query.
+        query: whose networks they are.
+
+    Raises:
+        ConfigError: a name that the query does not have, or has a file already.
     """
     from attractor.errors import ConfigError
 
-    found = {}
+    names, found = [one.name for one in query.networks], {}
     for pair in pairs:
         name, sign, path = pair.partition("=")
+        if not sign and (len(pairs) > 1 or len(names) > 1):
+            raise ConfigError(f"--network {pair}: write NAME=FILE; the query has {', '.join(names)}")
         if not sign:
-            if len(pairs) > 1 or len(names) > 1:
-                raise ConfigError(f"--network {pair}: write NAME=FILE; the query has {', '.join(names)}")
             name, path = names[0], pair
+        elif query.version == "1.0":  # names of networks came with version 2.0
+            name = names[0]
+        if name not in names:
+            raise ConfigError(f"--network {pair}: the query has no network {name}, but {', '.join(names)}")
+        if name in found:
+            raise ConfigError(f"--network {pair}: the network {name} of the query has a file already")
         found[name] = Path(path)
-    if len(found) == 1 and len(names) == 1:  # files of version 1.0 have no names
-        return {names[0]: next(iter(found.values()))}
     return found
+
+
+def _give_assignment(assignment: Mapping[str, object], folder: Path | None) -> int:
+    """Print or write an assignment behind its verdict; the exit status."""
+    from attractor.errors import StorageError
+
+    try:
+        if folder is None:
+            _print_assignment(assignment)
+        else:
+            _write_assignment(assignment, folder)
+    except StorageError as problem:
+        print(f"attractor-vnnlib: {problem}", file=sys.stderr)
+        return problem.exit_code
+    return 0
 
 
 def _print_assignment(assignment: Mapping[str, object]) -> None:
@@ -180,10 +216,12 @@ def _write_assignment(assignment: Mapping[str, object], folder: Path) -> None:
     import numpy as np
     from onnx import numpy_helper
 
-    folder.mkdir(parents=True, exist_ok=True)
+    from attractor.files import make_folder, write_atomically
+
+    make_folder(folder)
     for name, array in assignment.items():
         tensor = numpy_helper.from_array(np.asarray(array), name)
-        (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
+        write_atomically(folder / f"{name}.pb", tensor.SerializeToString())
 
 
 def program() -> None:

@@ -193,3 +193,73 @@ def test_a_point_is_decided():
     one = of_clauses([[0]], 1)
     assert search(shifted(network, 1e-6 - value), point, point, one, seconds=5).found is Found.ABSENT
     assert search(shifted(network, -1e-6 - value), point, point, one, seconds=5).found is Found.PRESENT
+
+
+def linear(matrix, bias):
+    return Network(len(matrix[0]), (), Affine({0: Dense(np.array(matrix, float))}, np.array(bias, float)))
+
+
+def test_a_point_at_the_threshold_is_decided_exactly():
+    network, point = linear([[1.0, 1.0]], [-0.75]), np.array([0.5, 0.25])
+    strict, closed = of_clauses([[0]], 1, [True]), of_clauses([[0]], 1)
+    found = search(network, point, point, strict, seconds=30)
+    assert found.found is Found.ABSENT
+    assert found.seconds < 5
+    assert found.lower == 0.0
+    assert search(network, point, point, closed, seconds=30).found is Found.PRESENT
+
+
+def test_what_rounding_hides_at_a_point_is_refuted_and_what_the_check_refuses_stays_open():
+    tiny = 2.0**-60  # lost beside 1 in float64: 1 + tiny - 1 comes out as zero
+    network, point = linear([[1.0, 1.0]], [-1.0]), np.array([1.0, tiny])
+    assert network.evaluate(point[None])[0, 0] == 0.0
+    one = of_clauses([[0]], 1)
+    found = search(network, point, point, one, seconds=30)
+    assert found.found is Found.ABSENT
+    assert (found.lower, found.attained, found.left) == (tiny, tiny, 0)
+    met = search(linear([[1.0]], [-1.0]), np.ones(1), np.ones(1), one, seconds=30, check=lambda _: False)
+    assert met.found is Found.OPEN
+    assert (met.left, met.lower) == (1, 0.0)
+    assert met.seconds < 5
+
+
+def test_numbers_that_are_rounded_leave_a_point_undecided_at_once():
+    network, point = linear([[1.0, 1.0]], [-0.75]), np.array([0.5, 0.25])
+    strict = of_clauses([[0]], 1, [True])
+    found = search(network, point, point, strict, seconds=30, exact=False)
+    assert found.found is Found.OPEN
+    assert found.seconds < 5
+
+
+@pytest.mark.parametrize("inputs", [1, 20])
+def test_a_box_without_a_number_to_cut_at_ends_the_search(inputs):
+    low = np.full(inputs, 0.1)
+    high = np.nextafter(low, 1.0)
+    network = linear([np.ones(inputs)], [-low.sum()])
+    found = search(network, low, high, of_clauses([[0]], 1), seconds=30, check=lambda _: False)
+    assert found.found is Found.OPEN
+    assert found.seconds < 5
+    assert found.left == 1
+    assert -1e-12 < found.lower <= 0.0
+
+
+def test_pieces_are_cut_along_inputs_that_have_a_number_between_their_ends():
+    # The first input has the greatest share and no number inside; cuts of the second decide.
+    low = np.array([1.0, -1.0])
+    high = np.array([np.nextafter(1.0, 2.0), 1.0])
+    node = Node("product", (Affine({0: Dense(np.array([[0.0, 1.0]]))}, np.zeros(1)),) * 2)
+    output = Affine({0: Dense(np.array([[1e6, 0.0]])), 1: Dense(np.ones((1, 1)))}, np.array([0.01 - 1e6]))
+    found = search(Network(2, (node,), output), low, high, of_clauses([[0]], 1), seconds=30)
+    assert found.found is Found.ABSENT
+
+
+def test_a_box_that_touches_the_threshold_ends_when_its_pieces_have_no_width():
+    # max(x, 0) - x = max(-x, 0) <= 0 is met on half of the box, and refused by the check.
+    node = Node("relu", (Affine({0: Dense(np.ones((1, 1)))}, np.array([-1.0])),))
+    output = Affine({1: Dense(np.ones((1, 1))), 0: Dense(-np.ones((1, 1)))}, np.array([1.0]))
+    network = Network(1, (node,), output)
+    ends = np.array([1.0 - 2.0**-50]), np.array([1.0])
+    found = search(network, *ends, of_clauses([[0]], 1), seconds=30, check=lambda _: False)
+    assert found.found is Found.OPEN
+    assert found.seconds < 20
+    assert found.lower <= 0.0

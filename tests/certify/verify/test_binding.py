@@ -219,6 +219,6 @@ def test_the_solver_of_the_standard_writes_certificates(tmp_path, capsys):
     assert f"certificate: {file}" in shown.err
     bind_to_query(load(file), query, {"N0": path})
     given[-1] = str(tmp_path / "nowhere" / "c.npz")
-    assert main(given) == 2
+    assert main(given) == 4
     with pytest.raises(InputDataError):
         load(tmp_path / "nowhere" / "c.npz")

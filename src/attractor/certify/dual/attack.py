@@ -67,11 +67,21 @@ class Attack:
         for row in met[np.argsort(worst[met])][:4]:
             if self.refused > 50 and self.generator.random() > 0.05:
                 return False  # the outer check has other numbers; it is asked rarely then
-            if self.check(inputs[row]):
-                self.point = inputs[row].copy()
+            if self.shown(inputs[row]):
                 return True
             self.refused += 1
         return False
+
+    def shown(self, point: np.ndarray) -> bool:
+        """Whether the outer check accepts an input that satisfies a clause; it ends the search then.
+
+        Args:
+            point: the input.
+        """
+        if not self.check(point):
+            return False
+        self.point = point.copy()
+        return True
 
     def _distances(self, values: np.ndarray) -> np.ndarray:
         worst = self.clauses.worst(values)
@@ -85,6 +95,8 @@ class Attack:
             high: largest ones.
             deadline: of the clock, when to stop.
         """
+        if (low == high).all():
+            return self.tried(low)
         began = time.monotonic()
         sampled = self._samples(low, high)
         values = self.network.evaluate(sampled)

@@ -6,6 +6,7 @@ inner value removes (at a kink) or narrows one gap, whatever the number of input
 """
 
 import numpy as np
+from jaxtyping import Bool
 
 from .network import Node
 from .pieces import Cuts, Pieces
@@ -30,10 +31,23 @@ def input_cuts(now: Pieces, known: Tightened, walked: Walked, chosen: np.ndarray
             own = np.abs(_of_piece(coefficients, chosen))[:, None]
             for one in shares:
                 score = score + np.nan_to_num((own @ one)[:, 0]) * width
-    entry = np.argmax(np.where(width > 0, np.nan_to_num(score) + 1e-300, -1.0), axis=-1)
+    entry = np.argmax(np.where(halvable(now), np.nan_to_num(score) + 1e-300, -1.0), axis=-1)
     rows = np.arange(len(now))
-    at = (now.low[rows, entry] + now.high[rows, entry]) / 2
+    at = _middle(now)[rows, entry]
     return Cuts(np.full(len(now), -1), np.zeros(len(now), int), entry, at)
+
+
+def halvable(now: Pieces) -> Bool[np.ndarray, "pieces inputs"]:
+    """Which inputs of pieces have a number of float64 between their ends to be cut at.
+
+    Args:
+        now: the pieces.
+    """
+    return (now.low < (middle := _middle(now))) & (middle < now.high)
+
+
+def _middle(now: Pieces) -> np.ndarray:
+    return (now.low + now.high) / 2
 
 
 @np.errstate(all="ignore")

@@ -26,6 +26,10 @@ class Cuts(NamedTuple):
     entry: np.ndarray
     at: np.ndarray
 
+    def taken(self, index: np.ndarray) -> "Cuts":
+        """Some of them."""
+        return Cuts(*(one[index] for one in self))
+
 
 @dataclass(eq=False)
 class Pieces:

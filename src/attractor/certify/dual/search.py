@@ -3,8 +3,9 @@
 The conditions are entries g_k(x) <= 0 (or < 0) of one network's output, a clause is a set of them. An attack
 looks for such an input; branch and bound proves that there is none: a piece of the box is done with a clause
 when a condition of it, or a mean of them, is above zero there. Pieces are cut along inputs where these are
-few, else at inner values, whose slopes go on from those of the whole. Whatever ends the search, the answer is
-what is known by then.
+few, else at inner values, whose slopes go on from those of the whole. A box that is one point is decided by
+fractions where that is possible; a piece whose ends leave no number to cut at stays undecided. Whatever ends
+the search, the answer is what is known by then.
 """
 
 import time
@@ -18,8 +19,9 @@ import numpy as np
 from jaxtyping import Float
 
 from .attack import Attack, Check
-from .branching import inner_cuts, input_cuts
+from .branching import halvable, inner_cuts, input_cuts
 from .clauses import Clauses
+from .exact import below, exact_outputs
 from .network import Network
 from .pieces import Cuts, Pieces, whole
 from .relaxation import Region, Walked, output_box, walk, wanted_of
@@ -89,6 +91,7 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
     seed: int = 0,
     tolerance: float | None = None,
     journal: Journal | None = None,
+    exact: bool = True,
 ) -> Search:
     """Decide whether an input of a box satisfies all conditions of one of the clauses.
 
@@ -103,6 +106,8 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
         seed: of the attack.
         tolerance: go on until `lower` and `attained` are this close, whatever their signs; None to decide.
         journal: where to write down how the box is cut, for a certificate.
+        exact: whether the numbers of the network are those that are meant, without any rounding, so that a
+            single point may be decided by fractions.
     """
     began = time.monotonic()
     attack = Attack(network, clauses, check, low, high, np.random.default_rng(seed), tolerance is None)
@@ -115,13 +120,15 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
         began + seconds,
         tell,
         tolerance,
+        exact,
     )
     with np.errstate(all="ignore"):
         found = one.found()
     tree = None if journal is None else journal.tree
     return Search(
-        found, attack.point, one.lower, attack.best, one.done, len(one.left), time.monotonic() - began, tree
-    )
+        found, attack.point, one.lower, attack.best, one.done, len(one.left) + one.stuck,
+        time.monotonic() - began, tree,
+    )  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -136,7 +143,9 @@ class _Searching:
     deadline: float
     tell: Tell
     tolerance: float | None
+    exact: bool
     done: int = 0
+    stuck: int = 0
     told: float = 0.0
     proved: float = np.inf
     batch: int = field(init=False)
@@ -178,6 +187,10 @@ class _Searching:
 
     def found(self) -> Found:
         """Attack, bound the whole, then cut it."""
+        if self.exact and self.tolerance is None and (self.region.low == self.region.high).all():
+            known = self._at_point()
+            if known is not None:
+                return known
         if self.attack.round(self.region.low[None], self.region.high[None], self.deadline):
             return Found.PRESENT
         while len(self.left):
@@ -189,7 +202,7 @@ class _Searching:
             if time.monotonic() - began > _SECONDS:
                 self.batch = max(self.batch // 2, 1)
             self._progress()
-        return Found.ABSENT
+        return Found.OPEN if self.stuck else Found.ABSENT
 
     def _progress(self) -> None:
         if time.monotonic() > self.told + 1.0 and len(self.left):
@@ -209,9 +222,33 @@ class _Searching:
         if self.late():  # nothing is thrown away
             self.left = self.left.joined(step.now)
             return False
-        halves = step.now.halved(self._cuts(step), self.journal)
-        self.left = self.left.joined(halves)
+        wide = halvable(step.now).any(axis=-1)
+        cuts, kept = self._cuts(step), np.flatnonzero(wide)
+        if len(kept):
+            halves = step.now.taken(kept).halved(cuts.taken(kept), self.journal)
+            self.left = self.left.joined(halves)
+        self._set_aside(step.now.taken(np.flatnonzero(~wide)))
         return self._attacked(step)
+
+    def _set_aside(self, now: Pieces) -> None:
+        """Keep the bounds of pieces that cannot be cut."""
+        self.proved = min(self.proved, float(now.bounds.min(initial=np.inf)))
+        self.stuck += len(now)
+
+    def _at_point(self) -> Found | None:
+        """Decide a box of one point by fractions; None where that is not possible, or the check refuses."""
+        point, clauses = self.region.low, self.attack.clauses
+        values = exact_outputs(self.region.network, point)
+        if values is None:
+            return None
+        signs = np.array([float((value > 0) - (value < 0)) for value in values])
+        met = clauses.met(signs[None])[0]
+        if met.any():
+            return Found.PRESENT if self.attack.shown(point) else None
+        lower = clauses.worst(np.array([[below(value) for value in values]]))
+        self.proved = self.attack.best = float(lower.min(initial=np.inf))
+        self.done, self.left = 1, self.left.taken(np.zeros(0, int))
+        return Found.ABSENT
 
     def _attacked(self, step: "_Step") -> bool:
         """Try the middles and the worst inputs of the relaxations, and from time to time a round."""

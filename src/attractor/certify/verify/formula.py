@@ -411,12 +411,15 @@ def input_box(conjunction: Conjunction, inputs: Sequence[Variable]) -> InputBox 
     """
     low: dict[Variable, Fraction] = {}
     high: dict[Variable, Fraction] = {}
+    open_ends: set[tuple[Variable, Fraction]] = set()
     rest: list[Comparison] = []
     known = frozenset(inputs)
     for comparison in conjunction:
         bound = _bound(comparison.polynomial, known)
         if bound is None or comparison.strict:
             rest.append(comparison)
+        if bound is not None and comparison.strict:
+            open_ends.add((bound.variable, bound.value))
         if bound is not None and bound.upper:
             high[bound.variable] = min(bound.value, high.get(bound.variable, bound.value))
         elif bound is not None:
@@ -425,6 +428,8 @@ def input_box(conjunction: Conjunction, inputs: Sequence[Variable]) -> InputBox 
     _check_bounded(high, inputs, "upper", "<=")
     if any(low[variable] > high[variable] for variable in inputs):
         return None
+    if any(low[one] == high[one] == end for one, end in open_ends):
+        return None  # one number is left, and a strict bound excludes it
     return InputBox(tuple(low[each] for each in inputs), tuple(high[each] for each in inputs), tuple(rest))
 
 

@@ -4,6 +4,11 @@ All comparisons of the formula become one function of the inputs, each of which 
 program is read as one network, so that conditions on inputs, hidden arrays, outputs, several networks and
 products of any of them are bounded alike. Alternatives with the same box of inputs are searched together. An
 input is shown only if the formula holds, exactly, for what the networks give there in float64 and in float32.
+
+An input that is fixed at a number which no float holds, as in X = 0.1, cannot be given to a network. Here, as
+wherever networks are run, it is the nearest number of the type that the file declares for that input: "sat"
+shows it, and the formula holds both with 0.1 for X and, but for that equation, with the nearest number. The
+answer is "unsat" only if neither that number nor 0.1 itself satisfies the formula: right for both readings.
 """
 
 import time
@@ -29,6 +34,7 @@ from ..dual.tree import Journal
 from ..recheck.certificate import Certificate, Part
 from ..recheck.claim import Claim
 from .certified import QUERY, check_target_of, sources_of, written
+from .exact_points import holds_at
 from .formula import Comparison, Conjunction, Formula, Variable, disjuncts, holds, input_box
 from .query import NetworkDeclaration, Query, Tensor
 
@@ -251,6 +257,16 @@ class _Problem:
         """Of all networks, in order."""
         return tuple(tensor for one in self.declared for tensor in one.inputs)
 
+    def nearest(self, box: _Ends) -> dict[int, float]:
+        """Inputs that are fixed at a number which no float holds: the nearest one of their type."""
+        kinds = [port.dtype for function in self.functions for port in function.inputs]
+        kinds = np.repeat(np.array(kinds, object), [tensor.size for tensor in self.inputs])
+        return {
+            index: float(np.asarray(_number(low), kinds[index]))
+            for index, (low, high) in enumerate(zip(*box, strict=True))
+            if low == high and Fraction(_number(low)) != low
+        }
+
     @property
     def variables(self) -> tuple[Variable, ...]:
         """Entries of all inputs, end to end."""
@@ -303,6 +319,8 @@ def _claim(problem: _Problem, box: _Ends, rests: Sequence[Conjunction]) -> tuple
     conditions = list(dict.fromkeys(one for rest in rests for one in rest))
     numbers = {one: index for index, one in enumerate(conditions)}
     low, high = _outward(box[0], below=True), _outward(box[1], below=False)
+    for index, number in problem.nearest(box).items():
+        low[index], high[index] = min(low[index], number), max(high[index], number)
     with double_precision():
         network = network_of(trace(lambda x: _values(problem, conditions, x), jnp.asarray((low + high) / 2)))
     if (where := network.undefined) is not None:
@@ -326,10 +344,13 @@ def _searched(
     """Search all alternatives with one box of inputs."""
     claim, clauses = _claim(problem, box, rests)
     shown: list[tuple[Mapping[str, np.ndarray], np.ndarray]] = []
+    nearest = problem.nearest(box)
+    fixed = {problem.variables[index]: box[0][index] for index in nearest}
 
     def check(point: np.ndarray) -> bool:
         inside = _within(point, *box)
-        assignment = _assigned(problem, formula, inside)
+        inside[list(nearest)] = list(nearest.values())
+        assignment = _assigned(problem, formula, inside, fixed, rests)
         if assignment is not None:
             shown.append((assignment, inside))
         return assignment is not None
@@ -341,8 +362,15 @@ def _searched(
         clauses,
         check=check,
         journal=journal,
+        exact=_are_floats(rests),
         **limits._asdict(),
     )
+    if found.found is Found.OPEN and box[0] == box[1] and not nearest:
+        holds_there = holds_at(problem.arrays, formula, claim.low)
+        if holds_there is False:
+            found = replace(found, found=Found.ABSENT, left=0)
+        elif holds_there and check(claim.low):
+            found = replace(found, found=Found.PRESENT, point=claim.low)
     present = found.found is Found.PRESENT and shown
     return _Searched(claim, found, *(shown[-1] if present else (None, None)))
 
@@ -369,6 +397,12 @@ def _number(exact: Fraction) -> float:
     if exact and not _LEAST < abs(exact) < 1 / _LEAST:
         raise UnsupportedError("the query has a number beyond 1e-100 to 1e100; state it in other units")
     return float(exact)
+
+
+def _are_floats(rests: Sequence[Conjunction]) -> bool:
+    """Whether float64 holds all numbers of the conditions."""
+    terms = [one.polynomial.terms for rest in rests for one in rest]
+    return all(Fraction(_number(one)) == one for each in terms for one in each.values())
 
 
 def _monomial(arrays: Mapping[str, jax.Array], factors: tuple[Variable, ...], like: jax.Array) -> jax.Array:
@@ -403,8 +437,22 @@ def _within(point: np.ndarray, low: Sequence[Fraction], high: Sequence[Fraction]
     return result
 
 
-def _assigned(problem: _Problem, formula: Formula, point: np.ndarray) -> Mapping[str, np.ndarray] | None:
-    """All arrays at an input, if the formula holds for them in float32 and in float64."""
+def _assigned(
+    problem: _Problem,
+    formula: Formula,
+    point: np.ndarray,
+    fixed: Mapping[Variable, Fraction],
+    rests: Sequence[Conjunction],
+) -> Mapping[str, np.ndarray] | None:
+    """All arrays at an input, if the formula holds for them in float32 and in float64.
+
+    Args:
+        problem: of the formula.
+        formula: to hold.
+        point: the input.
+        fixed: entries of the input that the formula fixes at a number which is no float.
+        rests: of the alternatives, without bounds of inputs.
+    """
     with double_precision():
         wide = {name: np.asarray(array) for name, array in problem.arrays(jnp.asarray(point)).items()}
     narrow = {
@@ -418,7 +466,10 @@ def _assigned(problem: _Problem, formula: Formula, point: np.ndarray) -> Mapping
         _fractions({name: wide[name] if name in exact else arrays[name] for name in arrays})
         for arrays in (wide, narrow)
     ]
-    return narrow if all(holds(formula, one) for one in values) else None
+    met = all(holds(formula, {**one, **fixed}) for one in values)
+    if met and fixed:
+        met = any(all(holds(each, one) for each in rest for one in values) for rest in rests)
+    return narrow if met else None
 
 
 def _fractions(arrays: Mapping[str, np.ndarray]) -> dict[Variable, Fraction]:

@@ -1,0 +1,114 @@
+"""The output of a network at one point, as fractions: what rounding would leave open there is decided.
+
+That is possible where every affine map is known exactly and every function gives a fraction for fractions:
+choices, jumps, products and powers do, tanh does not. The numbers of the network are taken as they stand.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from .linear_maps import sparse_of
+from .network import Affine, Network, Node
+
+# Products of one evaluation, and bits of one of its numbers; beyond either a search is better off without.
+_MOST_PRODUCTS, _MOST_BITS = 20_000, 20_000
+
+Exact: TypeAlias = list[Fraction]
+# A function of the parameters of a node and of its arguments.
+_Rule: TypeAlias = Callable[[tuple[float, ...], tuple[Fraction, ...]], Fraction]
+
+_ZERO, _ONE = Fraction(0), Fraction(1)
+
+
+def exact_outputs(network: Network, point: Float[np.ndarray, " inputs"]) -> tuple[Fraction, ...] | None:
+    """The outputs of a network at a point, without any rounding.
+
+    Args:
+        network: to be evaluated.
+        point: its input.
+
+    Returns:
+        The outputs; None where a map was rounded when it was made, a function has no exact value, a number
+        is not finite, or the work is more than is worth it.
+    """
+    affines = [one for node in network.nodes for one in node.arguments] + [network.output]
+    if not np.isfinite(point).all() or not all(_is_exact(one) for one in affines):
+        return None
+    if not all(node.function in _RULES for node in network.nodes) or _products(affines) > _MOST_PRODUCTS:
+        return None
+    known: list[Exact] = [[Fraction(float(one)) for one in point]]
+    for node in network.nodes:
+        if not _is_short(node, made := _arguments(node, known)):
+            return None
+        known.append([_RULES[node.function](node.parameters, one) for one in made])
+    return tuple(_applied(network.output, known))
+
+
+def _is_exact(one: Affine) -> bool:
+    return one.roundings == 0 and one.finite
+
+
+def _products(affines: Sequence[Affine]) -> int:
+    return sum(len(one.bias) + sum(sparse_of(part).nnz for part in one.terms.values()) for one in affines)
+
+
+def _arguments(node: Node, known: Sequence[Exact]) -> list[tuple[Fraction, ...]]:
+    """Of every entry of a node."""
+    return list(zip(*(_applied(one, known) for one in node.arguments), strict=True))
+
+
+def _applied(one: Affine, known: Sequence[Exact]) -> Exact:
+    total = [Fraction(float(bias)) for bias in one.bias]
+    for source, part in one.terms.items():
+        matrix = sparse_of(part).tocoo()
+        rows, columns = matrix.coords
+        for row, column, factor in zip(rows, columns, matrix.data, strict=True):
+            total[int(row)] += Fraction(float(factor)) * known[source][int(column)]
+    return total
+
+
+def _is_short(node: Node, arguments: Sequence[tuple[Fraction, ...]]) -> bool:
+    """Whether the results of a node are short enough to go on with."""
+    growth = node.parameters[0] if node.function == "power" else 2
+    bits = max((_bits(one) for entry in arguments for one in entry), default=0)
+    return growth >= 0 and float(growth).is_integer() and bits * growth <= _MOST_BITS
+
+
+def _bits(one: Fraction) -> int:
+    return one.numerator.bit_length() + one.denominator.bit_length()
+
+
+def _clipped(parameters: tuple[float, ...], entry: tuple[Fraction, ...]) -> Fraction:
+    least, most = parameters  # an end without bound is no fraction, and compares as it should
+    if entry[0] < least:
+        return Fraction(least)
+    return Fraction(most) if entry[0] > most else entry[0]
+
+
+_RULES: Mapping[str, _Rule] = {
+    "relu": lambda _, entry: max(entry[0], _ZERO),
+    "clip": _clipped,
+    "square": lambda _, entry: entry[0] * entry[0],
+    "product": lambda _, entry: entry[0] * entry[1],
+    "positive": lambda _, entry: _ONE if entry[0] > 0 else _ZERO,
+    "not_negative": lambda _, entry: _ONE if entry[0] >= 0 else _ZERO,
+    "is_zero": lambda _, entry: _ONE if entry[0] == 0 else _ZERO,
+    "power": lambda parameters, entry: entry[0] ** int(parameters[0]),
+}
+
+
+def below(exact: Fraction) -> float:
+    """The largest number of float64 that is not above a fraction.
+
+    Args:
+        exact: the fraction.
+    """
+    try:
+        found = float(exact)
+    except OverflowError:
+        return float(np.finfo(float).max) if exact > 0 else -np.inf
+    return found if Fraction(found) <= exact else float(np.nextafter(found, -np.inf))
