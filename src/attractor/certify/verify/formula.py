@@ -394,7 +394,9 @@ class InputBox:
     rest: Conjunction
 
 
-def input_box(conjunction: Conjunction, inputs: Sequence[Variable]) -> InputBox | None:
+def input_box(
+    conjunction: Conjunction, inputs: Sequence[Variable], *, beyond: Fraction | None = None
+) -> InputBox | None:
     """The closed box that a conjunction puts its inputs in, and what else it asks.
 
     A strict bound gives a closed end, and stays in the rest.
@@ -402,6 +404,7 @@ def input_box(conjunction: Conjunction, inputs: Sequence[Variable]) -> InputBox 
     Args:
         conjunction: comparisons that hold together.
         inputs: the variables that must be bounded.
+        beyond: in place of bounds that are missing: to look for an input, not to prove that there is none.
 
     Returns:
         Box and rest; None where the box is empty, so that the conjunction cannot hold.
@@ -409,8 +412,8 @@ def input_box(conjunction: Conjunction, inputs: Sequence[Variable]) -> InputBox 
     Raises:
         InputDataError: an input has no lower or no upper bound.
     """
-    low: dict[Variable, Fraction] = {}
-    high: dict[Variable, Fraction] = {}
+    low: dict[Variable, Fraction] = {} if beyond is None else dict.fromkeys(inputs, -beyond)
+    high: dict[Variable, Fraction] = {} if beyond is None else dict.fromkeys(inputs, beyond)
     open_ends: set[tuple[Variable, Fraction]] = set()
     rest: list[Comparison] = []
     known = frozenset(inputs)

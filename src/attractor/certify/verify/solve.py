@@ -41,6 +41,8 @@ from .query import NetworkDeclaration, Query, Tensor
 Tell = Callable[[str], None]
 
 
+# Inputs without a bound are tried so far.
+_BEYOND = Fraction(10**4)
 # Smaller numbers of a query, and larger ones than one over it, are refused.
 _LEAST = Fraction(1, 10**100)
 
@@ -113,13 +115,16 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
         check_target_of(certificate, *map(Path, networks.values()), *([query_file] if query_file else []))
     problem = _Problem.of(query, networks)
     results: list[_Searched] = []
-    for box, rests in _boxes(problem, query.formula).items():
+    boxes, unbounded = _boxes_to_search(problem, query.formula)
+    for box, rests in boxes.items():
         left = began + seconds - time.monotonic()
         limits = _Limits(max(left, 0.0), tell, seed)
         journal = Journal() if proofs or certificate is not None else None
         results.append(_searched(problem, query.formula, box, rests, limits, journal))
         if results[-1].assignment is not None:
             break
+    if unbounded is not None and (not results or results[-1].assignment is None):
+        raise unbounded
     found = _solution(results, began, late=time.monotonic() >= began + seconds)
     if certificate is None or found.parts is None:
         return found
@@ -162,11 +167,23 @@ def claims_of_query(query: Query, networks: Mapping[str, Path]) -> tuple[Claim, 
 _Ends: TypeAlias = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
 
 
-def _boxes(problem: "_Problem", formula: Formula) -> dict[_Ends, list[Conjunction]]:
+def _boxes_to_search(
+    problem: "_Problem", formula: Formula
+) -> tuple[dict[_Ends, list[Conjunction]], InputDataError | None]:
+    """The boxes, inputs without a bound up to a limit, and what is to be said where these show nothing."""
+    try:
+        return _boxes(problem, formula), None
+    except InputDataError as unbounded:
+        return _boxes(problem, formula, beyond=_BEYOND), unbounded
+
+
+def _boxes(
+    problem: "_Problem", formula: Formula, *, beyond: Fraction | None = None
+) -> dict[_Ends, list[Conjunction]]:
     """Alternatives of a formula by their boxes of inputs, without the bounds of inputs."""
     boxes: dict[_Ends, list[Conjunction]] = {}
     for conjunction in disjuncts(formula):
-        box = input_box(conjunction, problem.variables)
+        box = input_box(conjunction, problem.variables, beyond=beyond)
         if box is not None:
             boxes.setdefault((box.low, box.high), []).append(box.rest)
     return boxes
