@@ -7,6 +7,7 @@ import pytest
 from networks import bounds
 from proved_claims import proved, shifted
 
+from attractor.certify.dual.bounds import bounds_of
 from attractor.certify.dual.clauses import of_clauses
 from attractor.certify.dual.lowering import network_of
 from attractor.certify.recheck.checker import recheck
@@ -44,6 +45,7 @@ LOGARITHMS = {
     "logsumexp": lambda x: jax.scipy.special.logsumexp(_logits(x)),
     "written out": lambda x: jnp.log(jnp.sum(jnp.exp(_logits(x)))),
     "log softmax": lambda x: jax.nn.log_softmax(_logits(x)),
+    "log softmax of columns": lambda x: jax.nn.log_softmax(jnp.outer(x, jnp.arange(3.0)), axis=0),
     "of rows": lambda x: jax.scipy.special.logsumexp(jnp.outer(x, jnp.arange(4.0)), axis=1, keepdims=True),
 }
 
@@ -99,6 +101,17 @@ def test_bounds_of_a_softmax_are_near_what_is_attained(wide, loose):
     values = network.evaluate(grid)
     assert (most[0] - values.max(axis=0) < loose).all()
     assert (values.min(axis=0) - least[0] < loose).all()
+
+
+def test_the_logarithm_of_a_share_is_never_above_zero():
+    network = _lowered(LOGARITHMS["log softmax"])
+    low, high = np.full((1, 2), -9.0), np.full((1, 2), 9.0)
+    assert (bounds_of(network, low[0], high[0]).high <= 1e-12).all()
+    assert (network.nodes[-1].rule.range(((low, high),))[0] >= 0).all()
+    assert [node.function for node in network.nodes] == ["softplus", "softplus"]
+    # What is taken away is the logarithm of another sum: the order of its entries matters.
+    _lowered(lambda x: x[::-1] - jax.scipy.special.logsumexp(x))
+    _lowered(lambda x: x - jax.scipy.special.logsumexp(jnp.outer(x, x), axis=0))
 
 
 @pytest.mark.parametrize(

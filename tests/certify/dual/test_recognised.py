@@ -1,16 +1,21 @@
 """Functions that programs write out of others: one node each, the same values, bounds near the true range."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from networks import bounds
-from proved_claims import proved, shifted
+from proved_claims import alone, layered, proved, shifted
 
 from attractor.certify.dual.clauses import of_clauses
 from attractor.certify.dual.functions import FUNCTIONS
 from attractor.certify.dual.lowering import network_of
+from attractor.certify.dual.network import Network
 from attractor.certify.recheck.checker import recheck
+from attractor.certify.recheck.claim import Claim
+from attractor.certify.recheck.well_formed import RefusedError, check_claim
 from attractor.errors import UnsupportedError
 from attractor.program import double_precision, trace
 
@@ -168,3 +173,26 @@ def test_a_proof_is_checked_again(name):
     network = shifted(network, 0.05 - network.evaluate(inputs).min(axis=0))
     claim, tree = proved(network, low, high, of_clauses([[0], [1], [0, 1]], 3, [False, True, False]))
     assert recheck(claim, tree).accepted
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        ("silu", (0.0,)),
+        ("silu", (-1.0,)),
+        ("gelu", (np.inf,)),
+        ("gelu", ()),
+        ("elu", (1.0,)),
+        ("elu", (1.0, -1.0)),
+        ("elu", (0.0, 1.0)),
+        ("softplus", (1.0,)),
+    ],
+)
+def test_parameters_that_are_none_are_refused(function, parameters):
+    network = layered((2, 3, 1), 0, "softplus")
+    wrong = replace(network.nodes[0], function=function, parameters=parameters)
+    ends = np.zeros(2), np.ones(2)
+    claim = Claim(Network(2, (wrong,), network.output), *ends, np.ones((1, 1), bool), np.zeros(1, bool))
+    assert not recheck(claim, alone()).accepted
+    with pytest.raises(RefusedError, match="node 0"):
+        check_claim(claim)

@@ -10,7 +10,7 @@ from attractor.errors import AttractorError, UnsupportedError
 from attractor.program import location
 from attractor.program.walk import aval
 
-from .exponential_sums import logarithm_of_sum, softmax
+from .exponential_sums import log_softmax, logarithm_of_sum, softmax
 from .expressions import (
     PRODUCT_WITH,
     Expression,
@@ -48,14 +48,17 @@ def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Exp
 
 def subtract(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
     """A difference; less nothing is the same expression."""
-    before = shape_of(other)
+    before, whole = shape_of(other), other
     one, other = spread(equation, one, other)
     if not isinstance(one, Expression):
         return merged(lowering, difference(one, other))
     if not isinstance(other, Expression):
         return difference(one, other) if other.any() else one
-    found = merged(lowering, difference(one, other))
     index = np.broadcast_to(np.arange(prod(before)).reshape(before), one.shape)
+    share = log_softmax(lowering, equation, one, whole, index) if isinstance(whole, Expression) else None
+    if share is not None:
+        return share
+    found = merged(lowering, difference(one, other))
     return noted(lowering, found, "shifted", one, index)
 
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from .expressions import Expression, Lowering, difference, sum_of, taken
+from .expressions import Expression, Lowering, difference, scaled, sum_of, taken
 from .fusion import same
 from .linear_maps import Selection, sparse_of
 from .network import Affine, Node
-from .origins import origin_of
+from .origins import noted, origin_of
 
 # More numbers than these are not compared one by one.
 _MOST = 1 << 14
@@ -61,6 +61,14 @@ def softmax(lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expr
     own = _exponential(lowering, one.affine)
     if sums is None or own is None or not same(own.arguments[0], sums.exponents):
         return None
+    odds = _against_others(lowering, equation, sums)
+    if odds is None:
+        return None
+    return lowering.node("logistic", [Expression(one.shape, odds.affine)], equation)
+
+
+def _against_others(lowering: Lowering, equation: JaxprEqn, sums: _Sums) -> Expression | None:
+    """f_i less the logarithm of the i-th sum without its own exponential; None where it has none."""
     rows = np.arange(len(sums.members))
     mine = sums.members == rows[:, None]
     if not (mine.sum(axis=1) == 1).all() or sums.members.size > _MOST or sums.members.shape[1] < 2:
@@ -68,8 +76,7 @@ def softmax(lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expr
     others = _Sums(sums.exponents, sums.members[~mine].reshape(len(rows), -1))
     exponents = _without_shift(lowering, sums)
     rest = _whole(_logarithm(lowering, equation, others, exponents), exponents)
-    odds = difference(taken(exponents, rows), rest)
-    return lowering.node("logistic", [Expression(one.shape, odds.affine)], equation)
+    return difference(taken(exponents, rows), rest)
 
 
 def logarithm_of_sum(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression | None:
@@ -84,7 +91,32 @@ def logarithm_of_sum(lowering: Lowering, equation: JaxprEqn, one: Expression) ->
     if sums is None or sums.members.size > _MOST:
         return None
     found = _logarithm(lowering, equation, sums, _without_shift(lowering, sums))
-    return Expression(one.shape, _whole(found, sums.exponents).affine)
+    whole = Expression(one.shape, _whole(found, sums.exponents).affine)
+    exponents = Expression((len(sums.exponents.bias),), sums.exponents)
+    return noted(lowering, whole, "logarithm", exponents, sums.members)
+
+
+def log_softmax(
+    lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expression, index: np.ndarray
+) -> Expression | None:
+    """f_i - log sum_j exp(f_j), with i among the j; None for another difference.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        one: the exponents f.
+        other: the logarithms.
+        index: which of them is taken from each exponent.
+    """
+    origin = origin_of(lowering, other.affine, "logarithm")
+    if origin is None or not same(one.affine, origin.of):
+        return None
+    members = origin.factors.reshape(len(other.affine.bias), -1)[index.ravel()]
+    found = _against_others(lowering, equation, _Sums(origin.of, members))
+    if found is None:
+        return None
+    soft = lowering.node("softplus", [scaled(Expression(one.shape, found.affine), -1.0)], equation)
+    return scaled(soft, -1.0)
 
 
 def _exponential(lowering: Lowering, one: Affine) -> Node | None:

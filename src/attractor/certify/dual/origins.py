@@ -19,10 +19,11 @@ class Origin(NamedTuple):
 
     Args:
         made: the affine function, kept so that its identity stays its own.
-        kind: "multiple", "absolute", "shifted", or "below" (the smaller of it and zero).
+        kind: "multiple", "absolute", "shifted", "below" (the smaller of it and zero), or
+            "logarithm" (of sums of its exponentials).
         of: what it was made of.
         factors: of a multiple; of what is shifted, which number was taken from every entry, where equal ones
-            name one number.
+            name one number; of a logarithm, which exponentials each sum is of.
     """
 
     made: Affine
