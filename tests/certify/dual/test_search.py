@@ -1,5 +1,6 @@
 """Complete search: absent is absent, what is shown is there, and time-outs say what is known."""
 
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -263,3 +264,22 @@ def test_a_box_that_touches_the_threshold_ends_when_its_pieces_have_no_width():
     assert found.found is Found.OPEN
     assert found.seconds < 20
     assert found.lower <= 0.0
+
+
+def test_samples_of_a_large_network_do_not_outlast_the_time(monkeypatch):
+    network = rectifiers([2, 4, 1], 1)
+    rows, evaluate = [], Network.evaluate
+
+    def slow(self, inputs):
+        rows.append(len(inputs))
+        time.sleep(len(inputs) / 20_000)  # a second for all samples
+        return evaluate(self, inputs)
+
+    monkeypatch.setattr(Network, "evaluate", slow)
+    found = search(shifted(network, 100.0), -np.ones(2), np.ones(2), of_clauses([[0]], 1), seconds=0.1)
+    assert found.found is Found.OPEN
+    assert found.attained < np.inf
+    assert sum(rows) < 10_000
+    rows.clear()
+    assert search(network, -np.ones(2), np.ones(2), of_clauses([[0]], 1), seconds=0).found is Found.OPEN
+    assert not rows

@@ -1,8 +1,11 @@
 """Inputs that a query fixes: answers at the threshold, numbers that no float holds, boxes that are empty."""
 
+import time
+
 import numpy as np
 import pytest
 
+import attractor.certify.verify.solve as solving
 from attractor.certify.verify.solve import Satisfied, solve_query, write_certificate
 from attractor.certify.verify.vnnlib_files import read_query
 
@@ -130,3 +133,25 @@ def test_a_strict_bound_beside_a_narrower_closed_one_excludes_nothing(tmp_path, 
     ends = ["(< X_0 1.0)", "(<= X_0 0.5)", "(>= X_0 0.5)"]
     found = asked(tmp_path, rectified, *ends, *fixed("", "0.5")[2:], "(<= Y_0 100.0)")
     assert found.answer is Satisfied.SAT
+
+
+def test_boxes_that_the_time_does_not_reach_are_neither_stated_nor_called_absent(tmp_path, bent, monkeypatch):
+    stated, claim = [], solving._claim
+
+    def slow(*given):
+        stated.append(given)
+        time.sleep(0.3)
+        return claim(*given)
+
+    monkeypatch.setattr(solving, "_claim", slow)
+    boxes = " ".join(f"(and (<= X_0 {k}.5) (>= X_0 {k}.0) (<= Y_0 -9.0))" for k in range(9))
+    path = tmp_path / "query.vnnlib"
+    lines = [f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0")]
+    path.write_text(
+        "".join([*lines, *(f"(assert {one})" for one in [*fixed("", "0.0")[2:], f"(or {boxes})"])])
+    )
+    found = solve_query(read_query(path), {"N": bent}, seconds=0.2)
+    assert found.answer is Satisfied.TIMED_OUT
+    assert found.lower == -np.inf
+    assert len(stated) < 3
+    assert solve_query(read_query(path), {"N": bent}, seconds=60).answer is Satisfied.UNSAT

@@ -20,6 +20,8 @@ Check = Callable[[np.ndarray], bool]
 # Numbers of one batch of samples, and samples.
 _NUMBERS = 4_000_000
 _MOST = 20_000
+# Parts of a batch of samples, between which the clock is looked at.
+_PARTS = 16
 # Steps, their size, and whether they go by signs, for one round after the other.
 _PLANS = ((50, 0.1, False), (60, 0.1, True), (80, 0.3, False), (100, 0.05, True), (120, 0.03, False))
 
@@ -99,9 +101,10 @@ class Attack:
             return self.tried(low)
         began = time.monotonic()
         sampled = self._samples(low, high)
-        values = self.network.evaluate(sampled)
+        values = self._values(sampled, deadline)
+        sampled = sampled[: len(values)]
         found = self._looked(sampled, values)
-        if not found:
+        if not found and time.monotonic() < deadline:
             order = np.argsort(self._distances(values).min(axis=-1), kind="stable")
             starts = sampled[order[: len(sampled) // 100 + 32]]
             starts = starts if self.near is None else np.vstack([starts, self.near])
@@ -109,6 +112,15 @@ class Attack:
         self.rounds += 1
         self.seconds += time.monotonic() - began
         return found
+
+    def _values(self, inputs: np.ndarray, deadline: float) -> np.ndarray:
+        """Outputs for inputs, or for the first of them where the time is over before."""
+        values = []
+        for part in np.array_split(inputs, _PARTS):
+            values.append(self.network.evaluate(part))
+            if time.monotonic() > deadline:
+                break
+        return np.concatenate(values)
 
     def _samples(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Middles, random inputs and random corners of random boxes."""

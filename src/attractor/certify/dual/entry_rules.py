@@ -19,6 +19,7 @@ from .expressions import (
     Value,
     affine_of,
     difference,
+    doubted,
     plus,
     result_shape,
     scaled,
@@ -113,7 +114,9 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
         if not isinstance(one, Expression):
             raise _known(equation)
         with np.errstate(divide="ignore"):
-            return times(lowering, one, 1.0 / other)
+            found = times(lowering, one, 1.0 / other)
+        # One over a number is rounded, but for powers of two.
+        return found if (np.abs(np.frexp(other)[0]) == 0.5).all() else doubted(found)
     share = softmax(lowering, equation, one, other) if isinstance(one, Expression) else None
     if share is not None:
         return share
@@ -160,7 +163,8 @@ def scalar(function: str, *parameters: float) -> Callable[..., Expression]:
 
 def cosine(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
     """A sine a quarter of a turn on."""
-    turned = Expression(one.shape, plus(one.affine, Affine({}, np.full(prod(one.shape), np.pi / 2))))
+    quarter = Affine({}, np.full(prod(one.shape), np.pi / 2), roundings=1)
+    turned = Expression(one.shape, plus(one.affine, quarter))
     return lowering.node("sin", [turned], equation)
 
 

@@ -1,7 +1,7 @@
 """Arrays of a program as affine functions: the values that flow through the reading of a network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -189,6 +189,12 @@ def scaled(value: Expression, factors: np.ndarray | float) -> Expression:
     size = prod(value.shape)
     flat = np.broadcast_to(np.asarray(factors, float), value.shape).ravel()
     return Expression(value.shape, mapped(Selection(np.arange(size), flat, size), value.affine))
+
+
+def doubted(value: Expression) -> Expression:
+    """An expression whose factors and constants were rounded once more than it says."""
+    affine = value.affine
+    return Expression(value.shape, replace(affine, roundings=affine.roundings + 2))
 
 
 def sum_of(one: Value, other: Value) -> Expression:

@@ -7,8 +7,8 @@ The Lagrangian dual of a network and its linear relaxations ask the same thing o
 for any slope s: then s z + bottom(s) <= h(z) <= s z + top(s) on the box. The extremes lie at the ends of the
 box, at points where h turns, and where h'(z) = s, which is in closed form for all functions here. A
 stationary point that is computed is wrong by rounding; since top is a maximum of linear functions of s, it is
-exact for s* = h'(z*), and top(s) <= top(s*) + |s - s*| max|z|. That remainder is added, so that an extreme is
-on the safe side but for the rounding of h and of the product, which the walk accounts for.
+exact for s* = h'(z*), and top(s) <= h(z*) - s z* + |s - s*| max|z - z*|. That remainder is added, so that an
+extreme is on the safe side but for the rounding of h and of the product, which the walk accounts for.
 
 Functions of two arguments (x y, sigmoid(x) y) have a slope for each, and planes in place of lines.
 """

@@ -115,7 +115,7 @@ def edge(
     for point in factor.stationary(slope / np.where(other == 0, np.nan, other)):
         inside = np.where(np.isfinite(point), np.clip(point, low, high), low)
         own = factor.derivative(inside) * other
-        missed = (np.abs(own - slope) + 2 * factor.units * UNIT * np.abs(own)) * largest_size(box)
+        missed = 2 * (np.abs(own - slope) + 2 * factor.units * UNIT * np.abs(own)) * largest_size(box)
         found.append((inside, np.where((inside > low) & (inside < high), missed, 0.0)))
     return found
 

@@ -191,6 +191,8 @@ class _Searching:
             known = self._at_point()
             if known is not None:
                 return known
+        if self.late():
+            return Found.OPEN
         if self.attack.round(self.region.low[None], self.region.high[None], self.deadline):
             return Found.PRESENT
         while len(self.left):

@@ -77,7 +77,7 @@ class Smooth(Function):
     def points(self, slopes: Slopes, boxes: Boxes) -> Candidates:
         """The ends, and every stationary point inside."""
         low, high = boxes[0]
-        slope, wide = slopes[0], largest_size(boxes[0])
+        slope, wide = slopes[0], 2 * largest_size(boxes[0])
         found: Candidates = [((low,), None), ((high,), None)]
         with np.errstate(all="ignore"):
             for point in self.stationary(slope):

@@ -115,17 +115,18 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
         check_target_of(certificate, *map(Path, networks.values()), *([query_file] if query_file else []))
     problem = _Problem.of(query, networks)
     results: list[_Searched] = []
+    limits = _Limits(began + seconds, tell, seed)
     boxes, unbounded = _boxes_to_search(problem, query.formula)
     for box, rests in boxes.items():
-        left = began + seconds - time.monotonic()
-        limits = _Limits(max(left, 0.0), tell, seed)
+        if limits.late():  # to state what is asked of a box takes time as well
+            break
         journal = Journal() if proofs or certificate is not None else None
         results.append(_searched(problem, query.formula, box, rests, limits, journal))
         if results[-1].assignment is not None:
             break
     if unbounded is not None and (not results or results[-1].assignment is None):
         raise unbounded
-    found = _solution(results, began, late=time.monotonic() >= began + seconds)
+    found = _solution(results, began, missing=len(boxes) - len(results), late=limits.late())
     if certificate is None or found.parts is None:
         return found
     return replace(found, certificate=write_certificate(found, networks, query_file, certificate))
@@ -214,19 +215,19 @@ def _parts(answer: Satisfied, results: Sequence[_Searched]) -> tuple[Part, ...] 
     return None
 
 
-def _solution(results: Sequence[_Searched], began: float, *, late: bool) -> Solution:
+def _solution(results: Sequence[_Searched], began: float, *, missing: int, late: bool) -> Solution:
     found = [one.search for one in results]
     assignment = results[-1].assignment if results else None
     if assignment is not None:
         answer = Satisfied.SAT
-    elif all(one.found is Found.ABSENT for one in found):
+    elif not missing and all(one.found is Found.ABSENT for one in found):
         answer = Satisfied.UNSAT
     else:
         answer = Satisfied.TIMED_OUT if late else Satisfied.UNKNOWN
     return Solution(
         answer,
         assignment,
-        min((one.lower for one in found), default=np.inf),
+        -np.inf if missing and assignment is None else min((one.lower for one in found), default=np.inf),
         min((one.attained for one in found), default=np.inf),
         sum(one.pieces for one in found),
         time.monotonic() - began,
@@ -235,11 +236,21 @@ def _solution(results: Sequence[_Searched], began: float, *, late: bool) -> Solu
 
 
 class _Limits(NamedTuple):
-    """Of one search."""
+    """Of one search: what is made before it begins takes from its time.
 
-    seconds: float
+    Args:
+        deadline: of the clock, when to stop.
+        tell: see `solve_query`.
+        seed: of the attack.
+    """
+
+    deadline: float
     tell: Tell
     seed: int
+
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() >= self.deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,7 +391,9 @@ def _searched(
         check=check,
         journal=journal,
         exact=_are_floats(rests),
-        **limits._asdict(),
+        seconds=max(limits.deadline - time.monotonic(), 0.0),
+        tell=limits.tell,
+        seed=limits.seed,
     )
     if found.found is Found.OPEN and box[0] == box[1] and not nearest:
         holds_there = holds_at(problem.arrays, formula, claim.low)
