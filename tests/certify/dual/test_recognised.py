@@ -40,7 +40,7 @@ def _lowered(function, size=4):
 
 
 def _erf_gelu(x):
-    return 0.5 * x * (1 + jax.scipy.special.erf(x / jnp.sqrt(2.0)))
+    return 0.5 * x * (1 + jax.scipy.special.erf(x * np.sqrt(0.5)))
 
 
 def _layer(function):
@@ -64,7 +64,7 @@ KNOWN = {
     "elu": (jax.nn.elu, "elu"),
     "deep elu": (lambda x: jax.nn.elu(x, 0.3), "elu"),
     "selu": (jax.nn.selu, "elu"),
-    "celu": (lambda x: jax.nn.celu(x, 1.7), "elu"),
+    "celu": (lambda x: jax.nn.celu(x, 2.0), "elu"),
     "elu by hand": (lambda x: jnp.where(x >= 0, x, 0.5 * (jnp.exp(x) - 1)), "elu"),
     "elu of parts": (lambda x: jax.nn.relu(x) + 0.7 * jnp.expm1(jnp.minimum(x, 0)), "elu"),
     "layer of elu": (_layer(jax.nn.elu), "elu"),
@@ -83,7 +83,7 @@ def test_what_is_written_out_is_one_function(name):
 def test_single_numbers_are_recognised_as_well():
     for name in ("silu", "gelu", "gelu by erf", "less a gate", "softplus", "log sigmoid", "selu", "celu"):
         function, node = KNOWN[name]
-        found = _lowered(lambda x, function=function: function(x[0]) + function(x[1] / 3))
+        found = _lowered(lambda x, function=function: function(x[0]) + function(x[1] / 4))
         assert [one.function for one in found.nodes] == [node, node]
 
 

@@ -27,9 +27,10 @@ def test_a_quotient_is_bounded_as_it_is_written(divisor):
 
 
 def test_a_quotient_by_a_power_of_two_is_exact():
-    least, most = bounded(lambda x: x / 4.0, np.array([0.7]))
-    assert least[0] <= 0.175 <= most[0]
-    assert most[0] - least[0] < 1e-15
+    with double_precision():
+        exact, rounded = (network_of(trace(lambda x, by=by: x / by, jnp.ones(1))) for by in (4.0, 3.0))
+    assert exact.output.roundings == 0
+    assert rounded.output.roundings > 0
 
 
 def test_the_quarter_turn_of_a_cosine_is_not_exact():

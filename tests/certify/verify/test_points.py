@@ -49,7 +49,7 @@ def asked(folder, network, *assertions, seconds=30):
     lines = [f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0")]
     path = folder / "query.vnnlib"
     path.write_text("\n".join([*lines, *(f"(assert {one})" for one in assertions)]))
-    found = solve_query(read_query(path), {"N": network}, seconds=seconds)
+    found = solve_query(read_query(path), {"N": network}, seconds=seconds, proofs=True)
     assert found.seconds < 10
     return found
 

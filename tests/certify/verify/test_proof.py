@@ -158,3 +158,38 @@ def test_weights_that_are_no_numbers_are_named(number):
         prove(lambda x: jnp.tanh(x[0] * number) - 2, [0.0], [1.0])
     with pytest.raises(InputDataError, match="no finite number"):
         prove(lambda x: x[0] * number - 1, [0.0], [1.0])
+
+
+_UNDEFINED = {
+    "no number is not itself": lambda x: jnp.where(jnp.log(x[0]) == jnp.log(x[0]), -1.0, 1.0),
+    "isnan of a root": lambda x: jnp.isnan(jnp.sqrt(x[0])) * 1.0 - 0.5,
+    "one value with itself": lambda x: (lambda y: jnp.where(jnp.greater_equal(y, y), -1.0, 1.0))(
+        jnp.log(x[0])
+    ),
+    "a share of itself": lambda x: (lambda y: jnp.where(jnp.isnan(y / y), 1.0, -1.0))(1 / x[0]),
+    "a clipped logarithm": lambda x: jnp.clip(jnp.log(x[0]), -1, 1) - 2,
+    "what cancels": lambda x: jnp.log(x[0]) - jnp.log(x[0]) - 1,
+}
+
+
+@pytest.mark.parametrize("name", list(_UNDEFINED))
+def test_what_is_undefined_is_not_proved_where_it_cancels_or_is_chosen_away(name, tmp_path):
+    found = prove(_UNDEFINED[name], [-1.0], [1.0], seconds=0.3, certificate=tmp_path / "c.npz")
+    assert found.answer is not Answer.HOLDS
+    if name != "no number is not itself":  # two logarithms, of which no bound says that they are one
+        assert prove(_UNDEFINED[name], [0.5], [1.0], seconds=5).answer is Answer.HOLDS
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[0] * 1e-200 * 1e-200 * 1e200 - 0.5,
+        lambda x: (x * 1e-200)[0] * 1e-150 * 1e100 - 0.5,
+        lambda x: x[0] * 1e-200 * 1e-150 * 1e200 * 1e150 - 0.5,
+        lambda x: x[0] * 1e-100 * 1e-100 * 1e-100 * 1e-100 * 1e150 * 1e150 * 1e100 - 0.5,
+        lambda x: x[0] * 1e-320 - 0.5,
+    ],
+)
+def test_factors_that_float64_would_lose_are_refused(function):
+    with pytest.raises(UnsupportedError, match="beyond 1e-150 to 1e150"):
+        prove(function, [0.0], [1.0])

@@ -226,3 +226,11 @@ def test_each_says_itself():
     assert str(InBand(high=1.0) | Monotone(0)) == (
         "(every output stays below 1) or (outputs never fall while input 0 grows)"
     )
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: -1 / x, lambda x: x - 1 / x, lambda x: -1 / (x - 0.1234), lambda x: -(x**-1)]
+)
+def test_a_function_with_a_pole_is_not_called_monotone(function):
+    assert decide(function, Monotone(0), [-1.0], [1.0], seconds=0.5).answer is not Answer.HOLDS
+    assert decide(function, Monotone(0), [0.5], [1.0], seconds=5).answer is Answer.HOLDS

@@ -55,6 +55,9 @@ def bounds_of(
     wanted, constant = wanted_of(region, network.output, np.concatenate([np.eye(count), -np.eye(count)]))
     found = walk(region, lows, highs, wanted, constant, lines)
     upper, slopes = found.upper[0], found.inputs[0]
+    if not region.network.defined(boxes).all():
+        least, most = np.full_like(least, -np.inf), np.full_like(most, np.inf)
+        upper = np.full_like(upper, np.inf)
     lower, higher = np.maximum(least[0], -upper[count:]), np.minimum(most[0], upper[:count])
     return Bounds(
         np.where(np.isnan(lower), -np.inf, lower),

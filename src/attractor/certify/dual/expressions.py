@@ -9,11 +9,24 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from scipy import sparse
 
+from attractor.errors import UnsupportedError
 from attractor.program import location
 from attractor.program.walk import aval
 
-from .linear_maps import LinearMap, Selection, Sparse, composed, identity, is_signed_choice, summed
+from .linear_maps import (
+    LinearMap,
+    Selection,
+    Sparse,
+    composed,
+    identity,
+    is_signed_choice,
+    numbers_of,
+    summed,
+)
 from .network import Affine, Node
+
+# Factors from this number to one over it: the product of two of them loses no digits in float64.
+_LEAST = 1e-150
 
 # Functions h whose product h(x) y is a function of its own.
 PRODUCT_WITH = {"logistic": "gated", "tanh": "tanh_product"}
@@ -128,7 +141,11 @@ class Gate(NamedTuple):
 
 def affine_of(value: Value) -> Affine:
     """The entries of a value, row by row."""
-    return value.affine if isinstance(value, Expression) else Affine({}, np.ravel(np.asarray(value, float)))
+    if isinstance(value, Expression):
+        return value.affine
+    known = np.ravel(np.asarray(value, float))
+    check_range(known)
+    return Affine({}, known)
 
 
 def stacked(parts: Sequence[Affine]) -> Affine:
@@ -150,10 +167,29 @@ def _below(begin: int, size: int, whole: int) -> Sparse:
     return Sparse(sparse.csr_array((ones, (columns + begin, columns)), shape=(whole, size)))
 
 
+def check_range(numbers: np.ndarray) -> None:
+    """Refuse factors whose products would be rounded to nothing, or to no number.
+
+    Raises:
+        UnsupportedError: a number other than zero beyond 1e-150 to 1e150.
+    """
+    sizes = np.abs(numbers)
+    beyond = (sizes > 0) & (sizes < _LEAST) | (sizes > 1 / _LEAST) & np.isfinite(sizes)
+    if beyond.any():
+        number = float(np.ravel(numbers)[np.argmax(beyond)])
+        raise UnsupportedError(
+            f"verification: the function multiplies by {number:g}, or is made of that number; numbers "
+            "beyond 1e-150 to 1e150 lose their digits where maps are folded; state it in other units"
+        )
+
+
 def mapped(one: LinearMap, inner: Affine) -> Affine:
     """A linear map of an affine function, with what folding them may cost."""
+    check_range(numbers_of(one))
     terms = {source: composed(one, part) for source, part in inner.terms.items()}
     bias = one.apply(inner.bias)
+    for part in terms.values():
+        check_range(numbers_of(part))
     if inner.roundings == 0 and (is_signed_choice(one) or inner.plain):
         return Affine(terms, bias)
     size = one.magnitude

@@ -53,6 +53,12 @@ class Function(ABC):
 
     # Units that h itself may be wrong by, relative to its result.
     units = 1
+    # Whether there are numbers that h is not defined at.
+    partial = False
+
+    def defined(self, boxes: Boxes) -> np.ndarray:
+        """Whether h is defined on all of each box."""
+        return np.ones(boxes[0][0].shape, bool)
 
     @abstractmethod
     def value(self, point: Point) -> np.ndarray:

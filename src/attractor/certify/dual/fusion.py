@@ -174,11 +174,11 @@ def _is_tanh(network: Network, one: Affine) -> bool:
 
 
 def _read(network: Network) -> set[int]:
-    """Values that the output depends on."""
-    read = _sources(network.output)
+    """Numbers of the nodes that the output depends on, and of those that may be undefined."""
+    read = _sources(network.output) | {index + 1 for index in network.partial}
     for number in range(len(network.nodes), 0, -1):
         if number in read:
-            read |= {one for argument in network.nodes[number - 1].arguments for one in _sources(argument)}
+            read |= {source for one in network.nodes[number - 1].arguments for source in _sources(one)}
     return read
 
 

@@ -186,6 +186,13 @@ def _times_sparse(rows: np.ndarray, matrix: sparse.csr_array) -> np.ndarray:
     return (matrix @ flat.T).T.reshape(*rows.shape[:-1], _shape(matrix)[0])
 
 
+def numbers_of(one: LinearMap) -> np.ndarray:
+    """The numbers that a map multiplies with, in any order."""
+    if isinstance(one, Selection):
+        return one.factors
+    return one.matrix.ravel() if isinstance(one, Dense) else one.matrix.data
+
+
 def is_signed_choice(one: LinearMap, *, once: bool = False) -> bool:
     """Whether every entry of the result is one of the operand, up to its sign; once: no operand twice."""
     if not isinstance(one, Selection) or not bool((np.abs(one.factors) == 1.0).all()):

@@ -19,9 +19,9 @@ from attractor.program.walk import apply, aval, bound, forward, value_of
 
 from . import entry_rules as entries
 from .array_rules import contract, convolve, reduce_extreme, reduce_sum
-from .expressions import Expression, Lowering, Value, affine_of, shape_of, stacked, taken
+from .expressions import Expression, Lowering, Value, affine_of, check_range, shape_of, stacked, taken
 from .fusion import finished
-from .linear_maps import Selection
+from .linear_maps import Selection, numbers_of
 from .moves import MOVES, moved
 from .network import Affine, Network
 from .origins import Reading
@@ -49,7 +49,11 @@ def network_of(program: Program) -> Network:
     values = forward(program.jaxpr, known, _rule_of(program, lowering), literal=_number)
     made = [affine_of(value_of(atom, values, _number)) for atom in program.jaxpr.outvars]
     whole = Network(lowering.inputs, tuple(lowering.nodes), stacked(made))
-    return finished(whole, lowering.merges)
+    found = finished(whole, lowering.merges)
+    for one in (found.output, *(argument for node in found.nodes for argument in node.arguments)):
+        for part in one.terms.values():
+            check_range(numbers_of(part))
+    return found
 
 
 def _number(literal: Literal) -> np.ndarray:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from .function import Function
+from .function import Boxes, Function
 from .functions import FUNCTIONS
 from .linear_maps import LinearMap, is_signed_choice, sparse_of
 
@@ -113,12 +113,14 @@ class Node:
         arguments: affine functions of earlier values, all of one size.
         parameters: of the function.
         what: where it comes from, for messages.
+        safe: whether its arguments are known to be where the function is defined, as in log(1 + exp(z)).
     """
 
     function: str
     arguments: tuple[Affine, ...]
     parameters: tuple[float, ...] = ()
     what: str = field(default="", compare=False)
+    safe: bool = field(default=False, compare=False)
 
     @cached_property
     def rule(self) -> Function:
@@ -144,6 +146,22 @@ class Network:
     inputs: int
     nodes: tuple[Node, ...]
     output: Affine
+
+    @cached_property
+    def partial(self) -> tuple[int, ...]:
+        """Nodes whose functions are not defined everywhere, whether they are read or not."""
+        return tuple(index for index, node in enumerate(self.nodes) if node.rule.partial and not node.safe)
+
+    def defined(self, boxes: Sequence[Boxes]) -> np.ndarray:
+        """Whether all of it is defined on each piece, by boxes of the arguments of all nodes.
+
+        What is undefined somewhere is never proved, also where it would cancel or be chosen away: a number
+        that does not exist is not equal to itself, and no comparison with it holds.
+        """
+        found = np.ones(1, bool)
+        for index in self.partial:
+            found = found & self.nodes[index].rule.defined(boxes[index]).all(axis=-1)
+        return found
 
     @property
     def undefined(self) -> str | None:

@@ -4,6 +4,8 @@ What is recognised is what is computed, never a name: z times a sigmoid of a mul
 larger of two numbers plus log(1 + exp(-|their difference|)).
 """
 
+from dataclasses import replace
+
 import numpy as np
 from jax.extend.core import JaxprEqn
 
@@ -110,6 +112,8 @@ def softened(lowering: Lowering, equation: JaxprEqn, one: Expression, other: Exp
         if node is None or node.function != "relu" or not same(node.arguments[0], z):
             continue
         if isinstance(part, Selection) and _in_order(part) and (part.factors == 1).all():
+            number = next(iter(other.affine.terms))
+            lowering.nodes[number - 1] = replace(lowering.nodes[number - 1], safe=True)
             soft = lowering.node("softplus", [Expression(one.shape, z)], equation)
             return _in_place_of(source, one, soft)
     return None

@@ -334,12 +334,17 @@ class _Searching:
         wanted, constant = wanted_of(self.region, output, -np.eye(len(output.bias)))
         walked = walk(self.region, now.low, now.high, wanted, constant, known.lines)
         lower = np.maximum(-walked.upper, output_box(self.region, now.low, now.high, now.boxes)[0])
+        lower = self._where_defined(now, lower)
         now.bounds = np.maximum(now.bounds, clauses.worst(lower))
         refuted = np.zeros_like(now.open)
         if self.tolerance is None:
             refuted = clauses.refuted(lower - self.margin)
         now.open &= ~(refuted | self.enough(now.bounds))
         return self._left(_Step(now, known, walked, self._to_mend(lower, now)))
+
+    def _where_defined(self, now: Pieces, lower: np.ndarray) -> np.ndarray:
+        """Bounds of pieces on which the network is defined; nothing is known of others."""
+        return np.where(self.region.network.defined(now.boxes)[:, None], lower, -np.inf)
 
     def _to_mend(self, lower: np.ndarray, now: Pieces) -> np.ndarray:
         """The condition nearest to being refuted, of the open clause that is furthest from it."""
@@ -365,7 +370,7 @@ class _Searching:
             self.region, now.low, now.high, means, now.boxes, started(step.known.lines, now.slopes),
             steps=steps, done=lambda upper: self.late() or bool(self._all_enough(-upper, now, kept)),
         )  # fmt: skip
-        lower = -descent.walked.upper
+        lower = self._where_defined(now, -descent.walked.upper)
         before = now.open[:, kept]
         now.bounds[:, kept] = np.maximum(now.bounds[:, kept], lower)
         now.open[:, kept] &= ~self.enough(now.bounds[:, kept])

@@ -176,6 +176,14 @@ def _reciprocal(z: np.ndarray) -> np.ndarray:
 class Reciprocal(Smooth):
     """1 / z on a box that does not hold zero; without bounds on one that does."""
 
+    partial = True
+
+    @quiet
+    def defined(self, boxes: Boxes) -> np.ndarray:
+        """Away from zero."""
+        low, high = boxes[0]
+        return np.asarray((low > 0) | (high < 0))
+
     @quiet
     def range(self, boxes: Boxes) -> Box:
         """Between the ends."""
@@ -221,6 +229,14 @@ class Sine(Smooth):
 
 class PositiveOnly(Smooth):
     """A function of positive numbers: without bounds on a box that holds others."""
+
+    partial = True
+
+    @quiet
+    def defined(self, boxes: Boxes) -> np.ndarray:
+        """Above zero, and at zero where its value there is a number."""
+        low = boxes[0][0]
+        return np.asarray((low > 0) | ((low == 0) & bool(np.isfinite(self.function(np.zeros(()))))))
 
     @quiet
     def range(self, boxes: Boxes) -> Box:

@@ -96,8 +96,10 @@ def recheck_witness(claim: Claim, point: np.ndarray) -> Recheck:
             if not (point <= claim.high).all():
                 raise RefusedError("the input: it lies outside of the box")
             at = Claim(claim.network, point.astype(float), point.astype(float), claim.members, claim.strict)
-            most = _Checker(at, _whole()).output_at_start()[1][0]
-            holds = np.where(claim.strict, most < 0, most <= 0)
+            checker = _Checker(at, _whole())
+            start = checker.start()
+            most = interval_of(claim.network.output, checker.intervals(start))[1][0]
+            holds = np.where(claim.strict, most < 0, most <= 0) & checker._defined(start).all()
             if not (holds | ~claim.members).all(axis=-1).any():
                 raise RefusedError("the input: it is not shown to satisfy all conditions of any clause")
     except (RefusedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
@@ -161,15 +163,22 @@ class _Checker:
             if len(now) > most:
                 waiting.append(now.taken(slice(most, None)))
                 now = now.taken(slice(most))
+            before = now.open.copy()
             lower = self.bounded(now)
             self.done += len(now)
             fails = np.where(self.claim.strict, lower >= 0, lower > 0)
             now.open &= ~(fails[:, None] & self.claim.members).any(axis=-1)
+            now.open = np.where(self._defined(now), now.open, before)
             empty = (now.low > now.high).any(axis=-1)
             left = now.taken(np.flatnonzero(now.open.any(axis=-1) & ~empty))
             self._refuse_leaves(left)
             if len(left):
                 waiting.append(self._cut(left))
+
+    def _defined(self, now: _Pieces) -> np.ndarray:
+        """Whether every function is defined on the pieces: what is no number refutes nothing."""
+        boxes = [self.boxes(now, index) for index in range(len(self.network.nodes))]
+        return self.network.defined(boxes)[:, None]
 
     def _refuse_leaves(self, left: _Pieces) -> None:
         for row in np.flatnonzero(self.children[left.number, 0] < 0)[:1]:
@@ -212,10 +221,6 @@ class _Checker:
         for ends, found, nearer in ((now.low, low, np.maximum), (now.high, high, np.minimum)):
             box = ends[:, self.columns[index, argument]]
             box[:, entries] = nearer(box[:, entries], found)
-
-    def output_at_start(self) -> tuple[np.ndarray, np.ndarray]:
-        """The output by intervals on the whole box."""
-        return interval_of(self.network.output, self.intervals(self.start()))
 
     def bounded(self, now: _Pieces) -> np.ndarray:
         """Lower bounds of all conditions on pieces; means of conditions close clauses at once."""
