@@ -34,6 +34,7 @@ from ..dual.tree import Journal
 from ..recheck.certificate import Certificate, Part
 from ..recheck.claim import Claim
 from .certified import QUERY, check_target_of, sources_of, written
+from .declared import check_shapes
 from .exact_points import holds_at
 from .formula import Comparison, Conjunction, Formula, Variable, disjuncts, holds, input_box
 from .query import NetworkDeclaration, Query, Tensor
@@ -276,7 +277,7 @@ class _Problem:
                 )
             path = Path(networks[name])
             read[path] = read.get(path) or read_onnx(path)
-            _check_shapes(one, read[path])
+            check_shapes(one, read[path])
             functions.append(read[path])
         return cls(query.networks, tuple(functions))
 
@@ -318,28 +319,6 @@ class _Problem:
                 tensor.name: jnp.asarray(array) for tensor, array in zip(tensors, made, strict=True)
             })
         return found
-
-
-def _check_shapes(one: NetworkDeclaration, function: OnnxFunction) -> None:
-    for kind, tensors, ports in (
-        ("inputs", one.inputs, function.inputs),
-        ("outputs", one.outputs, function.outputs),
-    ):
-        if len(tensors) != len(ports):
-            raise InputDataError(
-                f"network {one.name}: the query has {len(tensors)} {kind}, the file {len(ports)}"
-            )
-        for tensor, port in zip(tensors, ports, strict=True):
-            if tensor.size != int(np.prod(port.shape, dtype=np.int64)):
-                raise InputDataError(
-                    f"network {one.name}: {tensor.name} has shape {tensor.shape}, '{port.name}' of the file "
-                    f"{port.shape}"
-                )
-    for port in function.inputs:
-        if port.dtype.kind != "f":
-            raise UnsupportedError(
-                f"network {one.name}: the input '{port.name}' holds no real numbers ({port.dtype})"
-            )
 
 
 def _claim(problem: _Problem, box: _Ends, rests: Sequence[Conjunction]) -> tuple[Claim, Clauses]:
