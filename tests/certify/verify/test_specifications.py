@@ -234,3 +234,19 @@ def test_each_says_itself():
 def test_a_function_with_a_pole_is_not_called_monotone(function):
     assert decide(function, Monotone(0), [-1.0], [1.0], seconds=0.5).answer is not Answer.HOLDS
     assert decide(function, Monotone(0), [0.5], [1.0], seconds=5).answer is Answer.HOLDS
+
+
+def test_slopes_where_the_function_has_no_value_prove_nothing():
+    for specification in (Monotone(0, rising=False), Lipschitz(5.0)):
+        found = decide(lambda x: jnp.log(x), specification, [-2.0], [-1.0], seconds=0.3)
+        assert found.answer is not Answer.HOLDS
+    assert decide(lambda x: jnp.log(x), Lipschitz(1.01), [1.0], [2.0]).answer is Answer.HOLDS
+
+
+def test_inputs_that_have_no_range_are_not_moved():
+    low, high = [0.0, -1.0], [0.0, 1.0]
+    assert decide(lambda x: (100 * x[0] + x[1])[None], Lipschitz(2.0), low, high).answer is Answer.HOLDS
+    assert (
+        decide(lambda x: (100 * x[0] + 3 * x[1])[None], Lipschitz(2.0), low, high).answer is Answer.VIOLATED
+    )
+    assert decide(lambda x: -x, Monotone(0), [1.0], [1.0]).answer is Answer.HOLDS

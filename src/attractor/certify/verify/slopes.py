@@ -52,7 +52,8 @@ class Monotone(Specification):
 
         def quantities(inputs: Array) -> Array:
             direction = jnp.zeros(inputs.size, inputs.dtype).at[self.input].set(1.0).reshape(inputs.shape)
-            _, slopes = jax.jvp(_written_out(function, inputs), (inputs,), (direction,))
+            values, slopes = jax.jvp(_written_out(function, inputs), (inputs,), (direction,))
+            slopes = slopes + 0.0 * values  # no number where the function has none, though its slope be one
             slopes = slopes[jnp.asarray(self.outputs)] if self.outputs else slopes
             return -slopes if self.rising else slopes
 
@@ -94,6 +95,7 @@ class Lipschitz(Specification):
         def quantities(inputs: Array) -> Array:
             written = _written_out(function, inputs)
             slopes = jax.jacfwd(lambda flat: written(flat.reshape(inputs.shape)))(inputs.ravel())
+            slopes = slopes + 0.0 * written(inputs)[:, None]  # no number where the function has none
             if self.norm == "euclidean":
                 return jnp.sum(slopes**2, axis=1) - self.most * self.most
             return jnp.sum(jnp.maximum(slopes, -slopes), axis=1) - self.most

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, ShapeError
 
+from .box import box_of
 from .proof import Excess, Proof, prove
 
 Function: TypeAlias = Callable[[Array], Array]
@@ -85,8 +86,17 @@ def decide(
         >>> found.answer.name
         'HOLDS'
     """
-    specification.check(function, np.asarray(low, np.float64))
-    return prove(specification.excess(function), low, high, seconds=seconds, seed=seed)
+    lows, highs = box_of(low, high)
+    moving = _of_moving(function, lows, lows < highs)
+    specification.check(moving, lows)
+    return prove(specification.excess(moving), lows, highs, seconds=seconds, seed=seed)
+
+
+def _of_moving(function: Function, fixed: np.ndarray, moves: np.ndarray) -> Function:
+    """The function of the inputs that have a range; how it would change with the others is not asked."""
+    if moves.all():
+        return function
+    return lambda inputs: function(jnp.where(jnp.asarray(moves), inputs, jnp.asarray(fixed, inputs.dtype)))
 
 
 def flat_outputs(function: Function, inputs: Array) -> Array:
