@@ -132,10 +132,11 @@ class VerifyCommand(RunCommand):
         if "report" in facts:
             tell_file(facts["report"], "report:")
         if not proved:
-            raise NotProvedError(_UNPROVED, facts)
+            raise NotProvedError(_VIOLATED if "violated" in said[0] else _UNPROVED, facts)
         return facts
 
 
+_VIOLATED = "the property does not hold; the input above violates it"
 _UNPROVED = "the property is not proved; the first line above says what is known"
 
 

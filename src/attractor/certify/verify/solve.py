@@ -118,6 +118,8 @@ def solve_query(  # noqa: PLR0913 (a query, the limits of its search, and what i
     results: list[_Searched] = []
     limits = _Limits(began + seconds, tell, seed)
     boxes, unbounded = _boxes_to_search(problem, query.formula)
+    if not boxes:
+        tell("the bounds of the inputs leave no input at all: the answer is about nothing")
     for box, rests in boxes.items():
         if limits.late():  # to state what is asked of a box takes time as well
             break
