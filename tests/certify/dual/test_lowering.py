@@ -102,3 +102,13 @@ def test_what_bounds_cannot_read_is_named_with_its_line(function, named):
     with pytest.raises(UnsupportedError, match=named) as caught:
         network_of(trace(function, jnp.zeros(6)))
     assert "test_lowering.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_cumulative_sums_are_sums(axis, reverse):
+    with double_precision():
+        inputs = np.random.default_rng(0).normal(size=(3, 2, 4))
+        network = network_of(trace(lambda x: jax.lax.cumsum(x, axis, reverse=reverse), jnp.asarray(inputs)))
+        expected = np.asarray(jax.lax.cumsum(jnp.asarray(inputs), axis, reverse=reverse)).ravel()
+    np.testing.assert_allclose(network.evaluate(inputs.ravel()[None])[0], expected, atol=1e-12)

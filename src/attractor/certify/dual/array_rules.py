@@ -90,6 +90,21 @@ def reduce_sum(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
     return _total(taken(one.affine, numbers.reshape(-1)), prod(shape), count, shape)
 
 
+def cumulative_sum(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
+    """Sums of all entries up to each one along an axis, or from it on."""
+    axis, size = int(equation.params["axis"]), prod(one.shape)
+    places = np.arange(size).reshape(one.shape)
+    along = np.moveaxis(places, axis, 0).reshape(one.shape[axis], -1)
+    along = along[::-1] if equation.params["reverse"] else along
+    rows, columns = [], []
+    for step in range(len(along)):
+        rows.append(np.tile(along[step], step + 1))
+        columns.append(along[: step + 1].ravel())
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    matrix = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(size, size))
+    return Expression(one.shape, mapped(lightest(matrix), one.affine))
+
+
 def reduce_extreme(pair: Callable[..., Expression]) -> Callable[..., Expression]:
     """The largest (least) along axes, two by two."""
 

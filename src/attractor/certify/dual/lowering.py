@@ -18,7 +18,7 @@ from attractor.program import Program, location
 from attractor.program.walk import apply, aval, bound, forward, value_of
 
 from . import entry_rules as entries
-from .array_rules import contract, convolve, reduce_extreme, reduce_sum
+from .array_rules import contract, convolve, cumulative_sum, reduce_extreme, reduce_sum
 from .expressions import Expression, Lowering, Value, affine_of, check_range, shape_of, stacked, taken
 from .fusion import finished
 from .linear_maps import Selection, numbers_of
@@ -129,6 +129,7 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "log1p": entries.shifted_logarithm,
     "dot_general": contract,
     "conv_general_dilated": convolve,
+    "cumsum": cumulative_sum,
     "reduce_sum": reduce_sum,
     "reduce_max": reduce_extreme(entries.largest),
     "reduce_min": reduce_extreme(entries.least),
