@@ -15,7 +15,7 @@ from .expressions import (
     sum_of,
 )
 from .fusion import same
-from .linear_maps import Selection
+from .linear_maps import Selection, is_in_order
 from .network import Affine
 from .origins import noted
 
@@ -73,14 +73,10 @@ def _limit_of(lowering: Lowering, one: Expression) -> Limit | None:
         return None
     source, part = next(iter(affine.terms.items()))
     limit = lowering.limits.get(source)
-    if limit is None or not isinstance(part, Selection) or not _in_order(part):
+    if limit is None or not isinstance(part, Selection) or not is_in_order(part):
         return None
     whole = bool((part.factors == limit.side).all()) and bool((affine.bias == limit.number).all())
     return limit if whole else None
-
-
-def _in_order(part: Selection) -> bool:
-    return len(part.columns) == part.size and bool((part.columns == np.arange(part.size)).all())
 
 
 def rectified(
@@ -101,7 +97,7 @@ def rectified(
     node = lowering.nodes[source - 1] if source else None
     if node is None or node.function not in ("positive", "not_negative"):
         return None
-    if not isinstance(part, Selection) or not _in_order(part):
+    if not isinstance(part, Selection) or not is_in_order(part):
         return None
     gap = node.arguments[0]
     factors = _multiple(gain.affine, gap)

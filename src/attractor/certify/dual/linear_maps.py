@@ -186,6 +186,13 @@ def _times_sparse(rows: np.ndarray, matrix: sparse.csr_array) -> np.ndarray:
     return (matrix @ flat.T).T.reshape(*rows.shape[:-1], _shape(matrix)[0])
 
 
+def is_in_order(one: LinearMap) -> bool:
+    """Whether the entries of the result are those of the operand in order, each times a factor."""
+    if not isinstance(one, Selection) or len(one.columns) != one.size:
+        return False
+    return bool((one.columns == np.arange(one.size)).all())
+
+
 def numbers_of(one: LinearMap) -> np.ndarray:
     """The numbers that a map multiplies with, in any order."""
     if isinstance(one, Selection):

@@ -11,7 +11,7 @@ from jax.extend.core import JaxprEqn
 
 from .expressions import Expression, Lowering, Value, difference, scaled, sum_of
 from .fusion import same
-from .linear_maps import LinearMap, Selection, sparse_of
+from .linear_maps import Selection, is_in_order, sparse_of
 from .network import Affine, Node
 from .origins import noted, origin_of, root_of, roots_of
 
@@ -82,17 +82,9 @@ def _entry_by_entry(lowering: Lowering, one: Affine) -> tuple[Node, np.ndarray] 
     if one.roundings or len(one.terms) != 1:
         return None
     ((source, part),) = one.terms.items()
-    if not source or not isinstance(part, Selection) or not _in_order(part):
+    if not source or not isinstance(part, Selection) or not is_in_order(part):
         return None
     return lowering.nodes[source - 1], part.factors
-
-
-def _in_order(part: LinearMap) -> bool:
-    return (
-        isinstance(part, Selection)
-        and len(part.columns) == part.size
-        and bool((part.columns == np.arange(part.size)).all())
-    )
 
 
 def softened(lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expression) -> Expression | None:
@@ -111,7 +103,7 @@ def softened(lowering: Lowering, equation: JaxprEqn, one: Expression, other: Exp
         node = lowering.nodes[source - 1] if source else None
         if node is None or node.function != "relu" or not same(node.arguments[0], z):
             continue
-        if isinstance(part, Selection) and _in_order(part) and (part.factors == 1).all():
+        if isinstance(part, Selection) and is_in_order(part) and (part.factors == 1).all():
             number = next(iter(other.affine.terms))
             lowering.nodes[number - 1] = replace(lowering.nodes[number - 1], safe=True)
             soft = lowering.node("softplus", [Expression(one.shape, z)], equation)
