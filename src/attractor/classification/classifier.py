@@ -63,7 +63,7 @@ from .decision import Decision, tell_void
 from .division import Division, Validation, divide_cases, with_groups
 from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
-from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps, check_form
+from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps, check_form, check_within
 from .sequence_network import (
     USUAL_UNITS,
     NetworkPlan,
@@ -201,7 +201,7 @@ class SequenceClassifier(Estimator):
         self.fingerprint_ = self.identify_training(own=own, classes=self.classes_, **parts.seen, task=task)
         log = RunLog(folder, self.fingerprint_, reporter or SilentReporter())
         with log.locked():
-            ends = self.labels.asked_reweighting is not None
+            ends = self.labels.asked_reweighting is not None or self.noise.within > 0
             sizes = task.epochs, task.steps_per_epoch, task.batch_size
             settings = self.training.of_steps(*sizes, ends=ends, judged=checking is not None)
             idle = fitted is not None and checking is None
@@ -373,6 +373,7 @@ class SequenceClassifier(Estimator):
         """Refuse options outside their range, and noise in a form that does not go with the others."""
         super().check_options()
         check_form(self.noise, self.labels, self.readout)
+        check_within(self.noise, self.readout, self.missing)
 
     def _task(self, examples: SequenceExamples, training: Sequences) -> EpochTask:
         codes = None if training.groups is None else np.unique(training.groups, return_inverse=True)[1]
@@ -396,6 +397,7 @@ class SequenceClassifier(Estimator):
             annealing=self.noise.annealing,
             noise_form=self.noise.form,
             at_once=AT_ONCE,
+            worst_case=self.noise.worst_case,
         )
 
     def _deliver(self, examples: SequenceExamples, parts: Division, fitted: FittedBranch | None) -> None:

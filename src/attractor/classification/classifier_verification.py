@@ -24,9 +24,9 @@ from attractor.report.publishing import PAGES, PageKind
 from attractor.shown import Rows, counted
 
 from .classifier import SequenceClassifier
+from .learning import PLAIN
 from .sequence_network import SequenceNetwork
 
-_PLAIN = ("error", "zero", "forward", "cell")
 _SAMPLES = 200
 
 
@@ -177,7 +177,7 @@ def certified_cases(
     """
     if not len(data):
         raise ConfigError("there is no case to verify")
-    if data.has_missing or model.missing not in _PLAIN:
+    if data.has_missing or model.missing not in PLAIN:
         raise UnsupportedError(
             f"missing={model.missing!r}: what is proved is about changed values, and says nothing of gaps; "
             "give cases without any, and train with missing='error'"

@@ -17,6 +17,7 @@ from attractor.training.noise import annealed, with_noise_factor
 from attractor.training.regulariser import NoiseProblem, estimate
 
 from .sequence_network import SequenceNetwork
+from .worst_case import WorstCase
 
 
 class Labelled(eqx.Module):
@@ -69,10 +70,16 @@ class Labelled(eqx.Module):
 
     def all_logits(self, network: SequenceNetwork, at_once: int) -> Float[Array, "cases classes"]:
         """Logits of all cases, `at_once` at a time."""
+        return self.over_all(lambda some: self.logits(network, some), at_once)
+
+    def over_all(
+        self, function: Callable[[Int[Array, " some"]], Float[Array, "some ..."]], at_once: int
+    ) -> Float[Array, "cases ..."]:
+        """A function of some cases for all of them, `at_once` at a time."""
         count = len(self.labels)
         ids = jnp.arange(-(-count // at_once) * at_once) % count
-        logits = jax.lax.map(lambda some: self.logits(network, some), ids.reshape(-1, at_once))
-        return logits.reshape(len(ids), -1)[:count]
+        found = jax.lax.map(function, ids.reshape(-1, at_once))
+        return found.reshape(len(ids), *found.shape[2:])[:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +111,7 @@ class SequenceExamples(Examples):
         noise_form: see `NoiseSettings.form`.
         cases: how the user calls them.
         at_once: cases evaluated side by side.
+        worst_case: changes of the values that the classes should survive; None for none.
     """
 
     build: Callable[[PRNGKeyArray], SequenceNetwork] = eqx.field(static=True)
@@ -114,6 +122,7 @@ class SequenceExamples(Examples):
     annealing: float | int = eqx.field(static=True, default=1.0)
     noise_form: str = eqx.field(static=True, default="injection")
     at_once: int = eqx.field(static=True, default=64)
+    worst_case: WorstCase | None = eqx.field(static=True, default=None)
 
     def weighted(
         self, learned: Float[np.ndarray, " cases"], judged: Float[np.ndarray, " validation"] | None
@@ -143,13 +152,32 @@ class SequenceExamples(Examples):
     ) -> ExampleLosses:
         """The losses of some cases with noise and dropout on; the scores are their cross-entropies."""
         noisy = with_noise_factor(model, annealed(context.progress, 1.0, self.annealing))
-        if self.noise_form != "injection":
-            return self._expected(noisy, ids, context)
-        logits = self.training.logits(noisy, ids, context.keys(len(ids)))
+        found = self._drawn if self.noise_form == "injection" else self._expected
+        losses, scores, rows = found(noisy, ids, context)
+        if self.worst_case is not None:
+            grown = self.worst_case.grown(context.progress)
+            worst = self.training.counted(self._worst(self.training, model, ids, grown), ids)
+            losses = self.worst_case.mixed(losses, worst, grown)
+        return ExampleLosses(losses, scores, rows)
+
+    def _drawn(
+        self, model: SequenceNetwork, ids: Int[Array, " batch"], context: ExampleContext
+    ) -> ExampleLosses:
+        """Losses with the noise of this step."""
+        logits = self.training.logits(model, ids, context.keys(len(ids)))
         labels = self.training.labels[ids]
         losses, rows = self.loss(logits, labels, context.memory)
-        losses = self.training.counted(losses, ids)
-        return ExampleLosses(losses, cross_entropy(logits, labels), rows)
+        return ExampleLosses(self.training.counted(losses, ids), cross_entropy(logits, labels), rows)
+
+    def _worst(
+        self,
+        data: Labelled,
+        model: SequenceNetwork,
+        ids: Int[Array, " batch"],
+        grown: Float[Array, ""] | float = 1.0,
+    ) -> Float[Array, " batch"]:
+        lengths = None if data.lengths is None else data.lengths[ids]
+        return self.worst_case.losses(model, data.inputs[ids], lengths, data.labels[ids], grown)
 
     def _expected(
         self, model: SequenceNetwork, ids: Int[Array, " batch"], context: ExampleContext
@@ -182,12 +210,16 @@ class SequenceExamples(Examples):
         return self.checking is not None
 
     def validation(self, model: SequenceNetwork) -> Float[Array, ""]:
-        """Mean cross-entropy of the cases kept for validation."""
-        if self.checking is None:
+        """Mean cross-entropy of the cases kept for validation, with its part of the worst case, fully grown."""
+        data = self.checking
+        if data is None:
             return jnp.zeros(())
-        logits = self.checking.all_logits(model, min(self.at_once, len(self.checking.labels)))
-        losses = cross_entropy(logits, self.checking.labels)
-        return self.checking.counted(losses, jnp.arange(len(losses))).mean()
+        at_once, ids = min(self.at_once, len(data.labels)), jnp.arange(len(data.labels))
+        losses = cross_entropy(data.all_logits(model, at_once), data.labels)
+        if self.worst_case is not None:
+            worst = data.over_all(lambda some: self._worst(data, model, some), at_once)
+            losses = self.worst_case.mixed(losses, worst, 1.0)
+        return data.counted(losses, ids).mean()
 
     def describe_example(self, example: int) -> str:
         """How the user calls a case."""

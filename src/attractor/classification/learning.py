@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from attractor.data import MissingPolicy
 from attractor.errors import ConfigError
 from attractor.settings import (
     Count,
@@ -17,11 +18,15 @@ from attractor.settings import (
 from attractor.training import Reweighting, TrainingSettings, label_loss
 from attractor.training.losses import LabelLoss
 
+from .worst_case import WorstCase
+
 Steps = Annotated[int, Within(1, 1_000_000)]
 """Of one series."""
 FEWEST_EPOCHS = 40
 PATIENCE = 400
 FEWEST_WAITED = 10
+PLAIN: tuple[MissingPolicy, ...] = ("error", "zero", "forward", "cell")
+"""What becomes of gaps in a network that sees values alone: bounds can say what changed values do."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,13 @@ class NoiseSettings(Settings):
         annealing: share of the noise that is left at the end of the training; 1 keeps it constant.
         dropout: share of the pooled state that is dropped.
         input_dropout: share of the channels that is dropped, one draw for a whole sequence.
+        within: largest change of every value at every step, scaled, that no class should change under: a part
+            of the loss is that of the worst logits which such changes can lead to, by a bound that holds for
+            all of them; 0 trains without. What is proved afterwards tells `attractor verify`.
+        worst_share: that part, at the end of the training.
+        worst_ramp: share of the training over which the change and its part grow from nothing.
+        worst_bound: how the worst logits are bounded: "relaxation" follows affine forms of the last 16 inputs,
+            "interval" the least and the largest value of every quantity, faster and much wider.
 
     Raises:
         ConfigError: a value outside its range, or a form that needs noise, or none but noise.
@@ -129,6 +141,10 @@ class NoiseSettings(Settings):
     annealing: Share = 1.0
     dropout: PartialShare = 0.0
     input_dropout: PartialShare = 0.0
+    within: NonNegative = 0.0
+    worst_share: Share = 0.5
+    worst_ramp: Share = 0.6
+    worst_bound: Literal["relaxation", "interval"] = "relaxation"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,6 +158,13 @@ class NoiseSettings(Settings):
         """Whether the hidden state is disturbed."""
         return bool(self.additive or self.multiplicative)
 
+    @property
+    def worst_case(self) -> WorstCase | None:
+        """What the network is trained to survive; None for nothing."""
+        if not self.within:
+            return None
+        return WorstCase(self.within, self.worst_share, self.worst_ramp, self.worst_bound == "relaxation")
+
 
 def check_form(noise: NoiseSettings, labels: "LabelSettings", readout: ReadoutSettings) -> None:
     """Refuse noise in a form that does not go with other options.
@@ -154,6 +177,24 @@ def check_form(noise: NoiseSettings, labels: "LabelSettings", readout: ReadoutSe
         raise ConfigError(
             f"noise form={noise.form!r} works with readout__pooling='last', without dropout, and with a loss "
             "that keeps nothing about its cases"
+        )
+
+
+def check_within(noise: NoiseSettings, readout: ReadoutSettings, missing: str) -> None:
+    """Refuse a change of the values to survive where it could not be bounded.
+
+    Raises:
+        ConfigError: names the option and what it works with.
+    """
+    if noise.within and readout.convolutions:
+        raise ConfigError(
+            f"noise within={noise.within:g} is about a recurrent network alone: set readout__convolutions=0 "
+            "(--convolutions 0)"
+        )
+    if noise.within and missing not in PLAIN:
+        raise ConfigError(
+            f"noise within={noise.within:g} is about changed values and says nothing of gaps: "
+            f"missing={missing!r} does not go with it, missing='error' does"
         )
 
 

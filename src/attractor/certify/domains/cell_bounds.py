@@ -210,7 +210,7 @@ def program_forms(
     """
     program = replace(program, jaxpr=without_repeats(program.jaxpr))  # what is computed twice is one quantity
     results = interpret(program, guarded(rules), arguments, "interval bounds")
-    return [_as_form(result, dtype_of(arguments[0]), arguments[0].directions) for result in results]
+    return [as_form(result, dtype_of(arguments[0]), arguments[0].directions) for result in results]
 
 
 def _check_structure(cell: CellLike, program: Program, start: State) -> None:
@@ -247,7 +247,7 @@ def _watched(seen: list[Array]) -> dict[str, Rule]:
     return {name: watch(rule) if name in names else rule for name, rule in rules.items()}
 
 
-def _as_form(result: Value, dtype: np.dtype, directions: int) -> Form:
+def as_form(result: Value, dtype: np.dtype, directions: int) -> Form:
     """A state that is the same whatever comes in has a form too."""
     if isinstance(result, Form):
         return result
