@@ -63,7 +63,15 @@ from .decision import Decision, tell_void
 from .division import Division, Validation, divide_cases, with_groups
 from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
-from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps, check_form, check_within
+from .learning import (
+    EpochSettings,
+    LabelSettings,
+    NoiseSettings,
+    ReadoutSettings,
+    Steps,
+    check_form,
+    check_within,
+)
 from .sequence_network import (
     USUAL_UNITS,
     NetworkPlan,

@@ -156,8 +156,8 @@ class SequenceExamples(Examples):
         losses, scores, rows = found(noisy, ids, context)
         if self.worst_case is not None:
             grown = self.worst_case.grown(context.progress)
-            worst = self.training.counted(self._worst(self.training, model, ids, grown), ids)
-            losses = self.worst_case.mixed(losses, worst, grown)
+            worst = self._worst(self.worst_case, self.training, model, ids, grown)
+            losses = self.worst_case.mixed(losses, self.training.counted(worst, ids), grown)
         return ExampleLosses(losses, scores, rows)
 
     def _drawn(
@@ -169,15 +169,16 @@ class SequenceExamples(Examples):
         losses, rows = self.loss(logits, labels, context.memory)
         return ExampleLosses(self.training.counted(losses, ids), cross_entropy(logits, labels), rows)
 
+    @staticmethod
     def _worst(
-        self,
+        worst_case: WorstCase,
         data: Labelled,
         model: SequenceNetwork,
         ids: Int[Array, " batch"],
         grown: Float[Array, ""] | float = 1.0,
     ) -> Float[Array, " batch"]:
         lengths = None if data.lengths is None else data.lengths[ids]
-        return self.worst_case.losses(model, data.inputs[ids], lengths, data.labels[ids], grown)
+        return worst_case.losses(model, data.inputs[ids], lengths, data.labels[ids], grown)
 
     def _expected(
         self, model: SequenceNetwork, ids: Int[Array, " batch"], context: ExampleContext
@@ -210,15 +211,16 @@ class SequenceExamples(Examples):
         return self.checking is not None
 
     def validation(self, model: SequenceNetwork) -> Float[Array, ""]:
-        """Mean cross-entropy of the cases kept for validation, with its part of the worst case, fully grown."""
+        """Mean cross-entropy of the cases kept for validation, with its part of the worst case at its end."""
         data = self.checking
         if data is None:
             return jnp.zeros(())
         at_once, ids = min(self.at_once, len(data.labels)), jnp.arange(len(data.labels))
         losses = cross_entropy(data.all_logits(model, at_once), data.labels)
         if self.worst_case is not None:
-            worst = data.over_all(lambda some: self._worst(data, model, some), at_once)
-            losses = self.worst_case.mixed(losses, worst, 1.0)
+            worst_case = self.worst_case
+            worst = data.over_all(lambda some: self._worst(worst_case, data, model, some), at_once)
+            losses = worst_case.mixed(losses, worst, 1.0)
         return data.counted(losses, ids).mean()
 
     def describe_example(self, example: int) -> str:

@@ -128,8 +128,9 @@ class NoiseSettings(Settings):
             all of them; 0 trains without. What is proved afterwards tells `attractor verify`.
         worst_share: that part, at the end of the training.
         worst_ramp: share of the training over which the change and its part grow from nothing.
-        worst_bound: how the worst logits are bounded: "relaxation" follows affine forms of the last 16 inputs,
-            "interval" the least and the largest value of every quantity, faster and much wider.
+        worst_bound: how the worst logits are bounded: "interval" follows the least and the largest value of
+            every quantity, "relaxation" also how it depends on the inputs of the last 16 steps: tighter, and
+            many times slower.
 
     Raises:
         ConfigError: a value outside its range, or a form that needs noise, or none but noise.
@@ -144,7 +145,7 @@ class NoiseSettings(Settings):
     within: NonNegative = 0.0
     worst_share: Share = 0.5
     worst_ramp: Share = 0.6
-    worst_bound: Literal["relaxation", "interval"] = "relaxation"
+    worst_bound: Literal["interval", "relaxation"] = "interval"
 
     def __post_init__(self) -> None:
         super().__post_init__()

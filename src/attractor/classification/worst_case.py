@@ -1,6 +1,7 @@
 """The worst that bounded changes of the values may do to the logits of a case, as a loss to train against."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +94,6 @@ def worst_logits(
     total = jnp.zeros_like(exposed(cell, start)) if mean else jnp.zeros(())
     box = Interval(values - within, values + within)
     reached = bounded_run(step, (start, total), box, length=length, relaxed=relaxed)
-    weight, bias = network.readout.weight, network.readout.bias
+    weight, bias = network.readout.weight, cast(Array, network.readout.bias)
     rows, offsets = weight - weight[label], bias - bias[label]
     return bounded(ahead, reached).high

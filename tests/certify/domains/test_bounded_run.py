@@ -81,10 +81,12 @@ def test_every_run_stays_inside(name, relaxed):
     for radius in (0.05, 0.6):
         bounds, runs = bounds_and_runs(cell, radius, relaxed=relaxed)
         for bound, values in zip(leaves(bounds), jax.tree.leaves(runs), strict=True):
-            assert (values >= bound.low - ROUNDING).all() and (values <= bound.high + ROUNDING).all()
+            assert (values >= bound.low - ROUNDING).all()
+            assert (values <= bound.high + ROUNDING).all()
             if bound.affine is not None:
                 low, high = bound.affine.interval
-                assert (values >= low - ROUNDING).all() and (values <= high + ROUNDING).all()
+                assert (values >= low - ROUNDING).all()
+                assert (values <= high + ROUNDING).all()
 
 
 @pytest.mark.parametrize("name", ["GRU", "own"])
@@ -110,7 +112,8 @@ def test_steps_behind_the_length_change_nothing():
     bounds, runs = bounds_and_runs(cell, 0.2, relaxed=True, length=3)
     again, _ = bounds_and_runs(cell, 0.2, relaxed=True, length=3)
     (bound,), (values,) = leaves(bounds), jax.tree.leaves(runs)
-    assert (values >= bound.low - ROUNDING).all() and (values <= bound.high + ROUNDING).all()
+    assert (values >= bound.low - ROUNDING).all()
+    assert (values <= bound.high + ROUNDING).all()
     np.testing.assert_array_equal(bound.low, leaves(again)[0].low)
     assert (bound.high - bound.low < 1.2 * np.ptp(values, axis=0) + 0.1).all()
 
@@ -154,7 +157,8 @@ def test_functions_are_held_as_tightly_as_first_order_can(name):
     found = bounded(function, square_box(low, high))
     draws = np.random.default_rng(0).uniform(low, high, (500, 2))
     values = np.asarray(jax.vmap(function)(draws)).reshape(500, -1)
-    assert (values >= found.low.ravel() - ROUNDING).all() and (values <= found.high.ravel() + ROUNDING).all()
+    assert (values >= found.low.ravel() - ROUNDING).all()
+    assert (values <= found.high.ravel() + ROUNDING).all()
     assert (found.high - found.low <= np.ptp(values, axis=0) + most).all()
 
 
@@ -173,7 +177,8 @@ def test_curved_functions_hold_at_their_edges(name):
         values = np.asarray(function(jnp.linspace(low, high, 200)))
         affine = found.affine.interval
         for least, most in ((found.low, found.high), affine):
-            assert (values >= least - 1e-9).all() and (values <= most + 1e-9).all()
+            assert (values >= least - 1e-9).all()
+            assert (values <= most + 1e-9).all()
 
 
 def test_a_step_that_returns_something_else_is_refused():

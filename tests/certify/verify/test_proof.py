@@ -99,7 +99,7 @@ def test_the_answer_stands_first_in_words():
 @pytest.mark.parametrize(
     ("low", "high", "error", "named"),
     [
-        ([0.0, 1.0], [1.0, 0.5], InputDataError, r"input \(1,\).*1 to 0.5"),
+        ([0.0, 1.0], [1.0, 0.5], InputDataError, r"inputs at \(1,\).*1 to 0.5"),
         ([0.0, np.nan], [1.0, 1.0], InputDataError, "finite"),
         ([0.0, 0.0], [1.0, np.inf], InputDataError, "finite"),
         ([0.0], [1.0, 1.0], ShapeError, r"\(1,\)"),

@@ -1,16 +1,16 @@
 """Affine forms: what a value has to do with the inputs, one line for each, beside its interval.
 
-Every value is x = m + sum_k g_k e_k + r, with one symbol e_k in [-1, 1] for each input and |r| <= rest. A linear
-primitive does to middle and generators what it does to a value; a curved one is held between two parallel
-lines; a product keeps what is of first order. Intervals are followed beside it, and each narrows the other.
-It is the linear relaxation that runs forward (zonotopes: Singh et al. 2018, "Fast and effective robustness
-certification"), made of nothing but differentiable operations: a bound to train against.
+Every value is x = m + sum_k g_k e_k + r, with one symbol e_k in [-1, 1] for each input and |r| <= rest. A
+linear primitive does to middle and generators what it does to a value; a curved one is held between two
+parallel lines; a product keeps what is of first order. Intervals are followed beside it, and each narrows the
+other. It is the linear relaxation that runs forward (zonotopes: Singh et al. 2018, "Fast and effective
+robustness certification"), made of nothing but differentiable operations: a bound to train against.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, reduce
+from typing import NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from attractor.program import Kind, Program, Rule, interpret
 from attractor.program.primitives import PRIMITIVES
 from attractor.program.trace import without_repeats
+from attractor.program.walk import is_exact
 
 from .algebra import enclose
 from .cell_bounds import Value, as_form, guarded
@@ -125,6 +126,9 @@ def _backward(_: None, cotangent: Array) -> tuple[Array]:
 computed_once.defvjp(_forward, _backward)
 
 
+# What a rule of affine forms is called with.
+Known: TypeAlias = Followed | Exact
+
 # Results are sums of entries of one operand, without a change of sign; rules of truth values stand elsewhere.
 _SUMS = frozenset("add add_any sub neg reduce_sum cumsum concatenate stack pad split real".split())
 _PRODUCTS = frozenset(("mul", "dot_general", "conv_general_dilated"))
@@ -157,62 +161,57 @@ def affine_rules(symbols: int) -> dict[str, Rule]:
 def _affine_of(equation: JaxprEqn, operands: Sequence[Followed | Value]) -> list[Affine] | None:
     """The affine forms of the results of an equation; None where there is no rule."""
     name, known = equation.primitive.name, PRIMITIVES.get(equation.primitive.name)
-    unknown = [index for index, one in enumerate(operands) if not is_plain(one)]
-    if known is None or not all(isinstance(operands[index], Followed) for index in unknown):
+    unknown = [index for index, one in enumerate(operands) if isinstance(one, Followed)]
+    if known is None or not all(isinstance(one, Followed) or is_exact(one) for one in operands):
         return None
+    given = cast("Sequence[Known]", operands)
     if name in _PRODUCTS and len(unknown) == 2:
-        return [_product(equation, *operands)]
+        return [_product(equation, *cast("Sequence[Followed]", given))]
     passes = known.kind in (Kind.PASSING, Kind.MOVING, Kind.CHOOSING)
     divided = name == "div" and unknown == [0]
     if name in _SUMS or name in _PRODUCTS or passes or divided or name == "convert_element_type":
-        return _linear(equation, operands, unknown)
+        return _linear(equation, given, unknown)
     if known.kind is Kind.ELEMENTWISE and len(unknown) == 1:
-        return [_curved(equation, operands, unknown[0])]
+        return [_curved(equation, given, unknown[0])]
     return None
 
 
-def is_plain(operand: Followed | Value) -> bool:
-    """Whether an operand is known exactly."""
-    return isinstance(operand, Array | float | int | bool) or hasattr(operand, "__array__")
-
-
-def _linear(
-    equation: JaxprEqn, operands: Sequence[Followed | Value], unknown: Sequence[int]
-) -> list[Affine]:
+def _linear(equation: JaxprEqn, operands: Sequence[Known], unknown: Sequence[int]) -> list[Affine]:
     """A primitive that is linear in its unknown operands: the same for middles, one by one for generators."""
+    forms = [_form_at(operands, index) for index in unknown]
 
     def done(*values: Array) -> list[Array]:
-        given = list(operands)
-        for index, value in zip(unknown, values, strict=True):
-            given[index] = value
-        return _results(equation, given)
+        own = iter(values)
+        return _results(equation, [next(own) if isinstance(one, Followed) else one for one in operands])
 
-    forms = [operands[index].affine for index in unknown]
-    middles = [form.middle for form in forms]
-    image, push = jax.linearize(done, *middles)
+    image, push = jax.linearize(done, *(form.middle for form in forms))
     generators = jax.vmap(push)(*(form.generators for form in forms))
     rests = _rests(equation, operands, unknown)
     return [Affine(*parts) for parts in zip(image, generators, rests, strict=True)]
 
 
-def _rests(
-    equation: JaxprEqn, operands: Sequence[Followed | Value], unknown: Sequence[int]
-) -> list[Array]:
+def _rests(equation: JaxprEqn, operands: Sequence[Known], unknown: Sequence[int]) -> list[Array]:
     """Sums of the rests of the operands, weighted by sizes: of a matrix its absolute entries."""
-    name, total = equation.primitive.name, None
-    for index in unknown:
-        given = [one.affine.middle if isinstance(one, Followed) else one for one in operands]
-        if name in _PRODUCTS:
-            given = [one if place == index else jnp.abs(one) for place, one in enumerate(given)]
+    sizes = [_rest(equation, operands, index) for index in unknown]
+    return [reduce(jnp.add, parts) for parts in zip(*sizes, strict=True)]
 
-        def done(value: Array, given: list = given, index: int = index) -> list[Array]:
-            return _results(equation, [*given[:index], value, *given[index + 1 :]])
 
-        rest = operands[index].affine.rest
-        _, moved = jax.jvp(done, (jnp.zeros_like(rest),), (rest,))
-        sizes = [jnp.abs(one) for one in moved]
-        total = sizes if total is None else [a + b for a, b in zip(total, sizes, strict=True)]
-    return total
+def _rest(equation: JaxprEqn, operands: Sequence[Known], index: int) -> list[Array]:
+    """What the rest of one operand is in the results."""
+    fixed = [one.affine.middle if isinstance(one, Followed) else one for one in operands]
+    if equation.primitive.name in _PRODUCTS:
+        fixed = [jnp.abs(jnp.asarray(one)) for one in fixed]
+
+    def done(value: Array) -> list[Array]:
+        return _results(equation, [*fixed[:index], value, *fixed[index + 1 :]])
+
+    rest = _form_at(operands, index).rest
+    _, moved = jax.jvp(done, (jnp.zeros_like(rest),), (rest,))
+    return [jnp.abs(one) for one in moved]
+
+
+def _form_at(operands: Sequence[Known], index: int) -> Affine:
+    return cast(Followed, operands[index]).affine
 
 
 def _results(equation: JaxprEqn, operands: Sequence[Exact]) -> list[Array]:
@@ -222,7 +221,7 @@ def _results(equation: JaxprEqn, operands: Sequence[Exact]) -> list[Array]:
 
 
 def _product(equation: JaxprEqn, one: Followed, other: Followed) -> Affine:
-    """x y = m_x y + x m_y - m_x m_y + (x - m_x)(y - m_y), the last at most the product of both radii."""
+    """With x y = m_x y + x m_y - m_x m_y + (x - m_x)(y - m_y), the last at most the product of both radii."""
 
     def done(x: Array, y: Array) -> Array:
         return _results(equation, [x, y])[0]
@@ -241,9 +240,9 @@ def _radius(value: Followed) -> Array:
     return jnp.maximum(jnp.maximum(high - value.affine.middle, value.affine.middle - low), 0.0)
 
 
-def _curved(equation: JaxprEqn, operands: Sequence[Followed | Value], index: int) -> Affine:
+def _curved(equation: JaxprEqn, operands: Sequence[Known], index: int) -> Affine:
     """A function of one number, held between two lines of the slope of its chord."""
-    value = operands[index]
+    value = cast(Followed, operands[index])
 
     def function(interval: Interval) -> tuple[Interval, Interval]:
         one = exactly(jnp.ones((*interval.low.shape, 1), interval.low.dtype))

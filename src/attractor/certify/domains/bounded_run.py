@@ -1,7 +1,8 @@
 """Bounds that can be trained against: of any function, and of any step over time.
 
-They are estimates in the type of the weights, without outward rounding, differentiable, and compiled as a part
-of a loss. What is proved of a trained model is proved afterwards, in float64, by `attractor.certify.verify`.
+They are estimates in the type of the weights, without outward rounding, differentiable, and compiled as a
+part of a loss. What is proved of a trained model is proved afterwards, in float64, by
+`attractor.certify.verify`.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree
 
 from attractor.errors import ShapeError
 from attractor.program import trace

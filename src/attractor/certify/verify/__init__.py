@@ -2,6 +2,7 @@
 
 from .closed_loop import InvariantSet, decreases, invariant_set
 from .proof import Answer, Proof, prove
+from .sets import Ball, Box, InputSet, Points, Polytope, Simplex, Union, Where
 from .slopes import Lipschitz, Monotone
 from .specifications import (
     AllOf,
@@ -18,7 +19,8 @@ from .specifications import (
 from .tube import Tube, TubeNames, cell_tube, reach_tube
 
 __all__ = [
-    "AllOf", "AmongTop", "Answer", "InBand", "InvariantSet", "Leads", "LinearRelation", "Lipschitz",
-    "Monotone", "NearReference", "OneOf", "Proof", "SameAs", "Specification", "Tube", "TubeNames",
-    "cell_tube", "decide", "decreases", "invariant_set", "prove", "reach_tube",
+    "AllOf", "AmongTop", "Answer", "Ball", "Box", "InBand", "InputSet", "InvariantSet", "Leads",
+    "LinearRelation", "Lipschitz", "Monotone", "NearReference", "OneOf", "Points", "Polytope", "Proof",
+    "SameAs", "Simplex", "Specification", "Tube", "TubeNames", "Union", "Where", "cell_tube", "decide",
+    "decreases", "invariant_set", "prove", "reach_tube",
 ]  # fmt: skip

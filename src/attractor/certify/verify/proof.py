@@ -5,11 +5,13 @@ are, its constants in float64 (in float32 where a step of it keeps to that type)
 was put through the function itself, in float64 where it takes that, and in float32.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,16 +23,19 @@ from attractor.errors import CellError, InputDataError, ShapeError
 from attractor.program import double_precision, single_precision, trace
 from attractor.shown import Shown, counted
 
-from ..dual.clauses import of_clauses
+from ..dual.clauses import Clauses
 from ..dual.expressions import mapped
 from ..dual.linear_maps import Selection
 from ..dual.lowering import network_of
 from ..dual.network import Affine, Network
 from ..dual.search import Found, Search, search
 from ..dual.tree import Journal
-from ..recheck.certificate import Certificate, Part
+from ..recheck.certificate import Certificate
+from ..recheck.certificate import Part as Certified
 from ..recheck.claim import Claim
+from .box import box_of
 from .certified import check_target_of, written
+from .sets import Ball, Box, Condition, InputSet, Part  # noqa: F401 (Ball stands in an example)
 
 # `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array.
 Excess = Callable[[Array], Array]
@@ -50,8 +55,9 @@ class Proof(Shown):
 
     Args:
         answer: whether it is at most zero everywhere.
-        upper: no excess on the box is larger; proved.
-        attained: the largest that was met at an input, in float64.
+        upper: no excess on the set is larger; proved. Of a set with conditions, no input of the box around
+            it has both a larger excess and all conditions met by as much; above zero unless it holds.
+        attained: the largest that was met at an input, in float64; of a set with conditions, see `upper`.
         witness: the input that violates the property; None where none was found.
         excess: at the witness, in float64 and in float32; empty without one.
         pieces: pieces of the box bounded.
@@ -84,14 +90,14 @@ class Proof(Shown):
 
 def prove(
     excess: Excess,
-    low: ArrayLike,
-    high: ArrayLike,
+    low: ArrayLike | InputSet,
+    high: ArrayLike | None = None,
     *,
     seconds: float | int = 60,
     seed: int = 0,
     certificate: Path | str | None = None,
 ) -> Proof:
-    """Decide whether quantities are at most zero for all inputs between two arrays.
+    """Decide whether quantities are at most zero for all inputs between two arrays, or of another set.
 
     Linear relaxations of the function's own program bound every quantity; where that does not decide, the box
     is halved, and halved again. An attack by samples and gradients looks for a violation all the while.
@@ -99,8 +105,9 @@ def prove(
     Args:
         excess: any function of one array that JAX can trace; what it returns must never be above zero. For
             "the output stays below 8.5" return `output - 8.5`.
-        low: least inputs, of the shape that the function takes.
-        high: largest ones.
+        low: least inputs, of the shape that the function takes; or a set of inputs, see
+            `attractor.certify.verify.sets`.
+        high: largest ones; None with a set.
         seconds: when to stop; what is known by then is returned.
         seed: of the attack.
         certificate: the file to write the proof to, or the input that violates the property; it is checked
@@ -108,7 +115,8 @@ def prove(
 
     Raises:
         StorageError: there is no folder for the certificate.
-        InputDataError: ends or weights that are no finite numbers, or a lower end above the upper one.
+        InputDataError: ends or weights that are no finite numbers, a lower end above the upper one, or a set
+            that is empty.
         ShapeError: ends of different shapes, or a function without results.
         UnsupportedError: the function uses an operation that bounds have no rule for; it is named.
 
@@ -116,63 +124,134 @@ def prove(
         >>> import jax.numpy as jnp
         >>> print(prove(lambda x: jnp.tanh(x[0]) * x[1] - 0.8, [-1.0, -1.0], [1.0, 1.0]).answer.value)
         the property holds for every input of the set
+        >>> print(prove(lambda x: x[0] + x[1] - 1.5, Ball([0.0, 0.0], 1.0)).answer.value)
+        the property holds for every input of the set
     """
     if certificate is not None:
         check_target_of(Path(certificate))
-    claim = claim_of(excess, low, high)
-    shape = np.shape(low)
-    count = len(claim.strict)
+    parts, began, found = input_set(low, high).parts, time.monotonic(), []
+    for index, part in enumerate(parts):
+        left = (began + seconds - time.monotonic()) / (len(parts) - index)
+        found.append(_decided(excess, part, max(left, 0.0), seed, kept=certificate is not None))
+        if found[-1].proof.answer is Answer.VIOLATED:
+            found = found[-1:]
+            break
+    proof = _joined([one.proof for one in found], time.monotonic() - began)
+    if certificate is None or proof.answer is Answer.OPEN:
+        return proof
+    kept = Certificate(tuple(one.part for one in found if one.part is not None), proof.answer.value)
+    return replace(proof, certificate=written(kept, Path(certificate)))
+
+
+def input_set(low: ArrayLike | InputSet, high: ArrayLike | None) -> InputSet:
+    """A set of inputs, or the box between two arrays.
+
+    Raises:
+        ShapeError: one array alone, a set and an array, or arrays of different shapes.
+        InputDataError: ends that are no finite numbers, or a lower end above the upper one.
+    """
+    if isinstance(low, InputSet):
+        if high is not None:
+            raise ShapeError("a set of inputs has no upper end; leave `high` out")
+        return low
+    if high is None:
+        raise ShapeError("there is no upper end of the inputs; give `high`, or a set such as Ball(...)")
+    return Box(low, high)
+
+
+class _Decided(NamedTuple):
+    """What is known of one part of a set, and what a certificate says of it."""
+
+    proof: Proof
+    part: Certified | None
+
+
+def _decided(excess: Excess, part: Part, seconds: float, seed: int, *, kept: bool) -> _Decided:
+    own, shape = part.given(excess), np.shape(part.low)
+    claim = claim_of(own, part.low, part.high, part.condition)
+    _check_not_empty(part, seconds / 10, seed)
+
+    def violates(flat: np.ndarray) -> bool:
+        inputs = flat.reshape(shape)
+        belongs = part.condition is None or _largest(part.condition, inputs) <= 0
+        return belongs and _largest(own, inputs) > 0
+
     found = search(
         claim.network,
         claim.low,
         claim.high,
-        of_clauses([[index] for index in range(count)], count, [True] * count),
+        Clauses(claim.members, claim.strict),
         seconds=seconds,
-        check=lambda flat: _largest(excess, flat.reshape(shape)) > 0,
+        check=violates,
         seed=seed,
-        journal=None if certificate is None else Journal(),
+        journal=Journal() if kept else None,
     )
-    proof = _proof(found, excess, shape)
-    if certificate is None or found.found is Found.OPEN:
-        return proof
-    part = Part(claim, found.tree) if found.found is Found.ABSENT else Part(claim, witness=found.point)
-    said = proof.answer.value
-    return replace(proof, certificate=written(Certificate((part,), said), Path(certificate)))
+    proof = _proof(found, own, part, shape)
+    if not kept or found.found is Found.OPEN:
+        return _Decided(proof, None)
+    absent = found.found is Found.ABSENT
+    return _Decided(proof, Certified(claim, found.tree) if absent else Certified(claim, witness=found.point))
 
 
-def claim_of(excess: Excess, low: ArrayLike, high: ArrayLike) -> Claim:
+def _check_not_empty(part: Part, seconds: float, seed: int) -> None:
+    """Refuse a set that is proved to hold nothing: anything would be true of it."""
+    condition = part.condition
+    if condition is None:
+        return
+    claim = claim_of(lambda parameters: -condition(parameters), part.low, part.high)
+    together = Clauses(np.ones((1, len(claim.strict)), bool), np.zeros(len(claim.strict), bool))
+    found = search(claim.network, claim.low, claim.high, together, seconds=seconds, seed=seed)
+    if found.found is Found.ABSENT:
+        raise InputDataError(
+            "no input of the box meets the conditions of the set: it is empty, and anything is true of it"
+        )
+
+
+def _joined(proofs: Sequence[Proof], seconds: float) -> Proof:
+    """What is known of a union: all must hold, one violation is one of the whole."""
+    first = proofs[0]
+    if len(proofs) == 1:
+        return replace(first, seconds=seconds)
+    open_ = any(one.answer is Answer.OPEN for one in proofs)
+    return Proof(
+        Answer.OPEN if open_ else Answer.HOLDS,
+        max(one.upper for one in proofs),
+        max(one.attained for one in proofs),
+        None,
+        (),
+        sum(one.pieces for one in proofs),
+        seconds,
+    )
+
+
+def claim_of(excess: Excess, low: ArrayLike, high: ArrayLike, condition: Condition | None = None) -> Claim:
     """What has to be proved: that no input of the box makes a quantity larger than zero.
 
     Args:
         excess: see `prove`.
         low: least inputs.
         high: largest ones.
+        condition: inputs for which it is above zero do not count; None counts all.
     """
-    lows, highs = _box(low, high)
-    network = _network(excess, lows)
+    lows, highs = box_of(low, high)
+
+    def outputs(inputs: Array) -> Array:
+        own = _flat(excess, inputs)
+        return own if condition is None else jnp.concatenate([own, -_flat(condition, inputs)])
+
+    network = _network(outputs, lows)
     if (where := network.undefined) is not None:
         raise InputDataError(
             f"a weight or constant is no finite number ({where}); mend it before anything is proved"
         )
     count = len(network.output.bias)
-    if not count:
+    others = 0 if condition is None else len(_network(condition, lows).output.bias)
+    if count == others:
         raise ShapeError("the function returns nothing that could be above zero; return at least one number")
     negative = Network(network.inputs, network.nodes, _negative(network.output))
-    return Claim(negative, lows.ravel(), highs.ravel(), np.eye(count, dtype=bool), np.ones(count, bool))
-
-
-def _box(low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    lows, highs = (np.asarray(end, np.float64) for end in (low, high))
-    if lows.shape != highs.shape:
-        raise ShapeError(f"the lower end of the inputs has shape {lows.shape}, the upper one {highs.shape}")
-    if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
-        raise InputDataError("the ends of the inputs hold what is no finite number; give every input a range")
-    if (lows > highs).any():
-        where = tuple(int(index) for index in np.argwhere(lows > highs)[0])
-        raise InputDataError(
-            f"input {where} has the range {lows[where]:g} to {highs[where]:g}, whose lower end is larger"
-        )
-    return lows, highs
+    quantities = count - others
+    members = np.concatenate([np.eye(quantities), np.ones((quantities, others))], axis=1).astype(bool)
+    return Claim(negative, lows.ravel(), highs.ravel(), members, np.arange(count) < quantities)
 
 
 def _network(excess: Excess, like: np.ndarray) -> Network:
@@ -206,11 +285,12 @@ def _flat(excess: Excess, inputs: Array) -> Array:
     return jnp.ravel(excess(inputs))
 
 
-def _proof(found: Search, excess: Excess, shape: tuple[int, ...]) -> Proof:
+def _proof(found: Search, excess: Excess, part: Part, shape: tuple[int, ...]) -> Proof:
     answers = {Found.ABSENT: Answer.HOLDS, Found.PRESENT: Answer.VIOLATED, Found.OPEN: Answer.OPEN}
     witness, values = None, ()
     if found.point is not None:
-        witness = found.point.reshape(shape)
-        values = tuple(_largest(excess, witness, double=double) for double in (True, False))
+        parameters = found.point.reshape(shape)
+        values = tuple(_largest(excess, parameters, double=double) for double in (True, False))
+        witness = part.input_of(parameters)
     attained = max([-found.attained, *values[:1]])
     return Proof(answers[found.found], -found.lower, attained, witness, values, found.pieces, found.seconds)

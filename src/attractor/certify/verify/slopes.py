@@ -41,6 +41,11 @@ class Monotone(Specification):
     rising: bool = True
     outputs: tuple[int, ...] = ()
 
+    @property
+    def of_slopes(self) -> bool:
+        """Yes."""
+        return True
+
     def check(self, function: Function, like: np.ndarray) -> None:
         """Refuse a function that may jump, and an input that is none."""
         if not 0 <= self.input < like.size:
@@ -84,6 +89,11 @@ class Lipschitz(Specification):
             raise ConfigError(f"most={self.most}: expected a number of at least 0")
         if self.norm not in ("largest", "euclidean"):
             raise ConfigError(f"norm={self.norm!r}: expected 'largest' or 'euclidean'")
+
+    @property
+    def of_slopes(self) -> bool:
+        """Yes."""
+        return True
 
     def check(self, function: Function, like: np.ndarray) -> None:
         """Refuse a function that may jump."""

@@ -7,6 +7,7 @@ Ends count as inside: an output that lies exactly on the edge of its band is in 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import jax.numpy as jnp
@@ -16,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, ShapeError
 
-from .box import box_of
-from .proof import Excess, Proof, prove
+from .proof import Excess, Proof, input_set, prove
+from .sets import Box, InputSet
 
 Function: TypeAlias = Callable[[Array], Array]
 Numbers: TypeAlias = ArrayLike | float | int
@@ -25,6 +26,11 @@ Numbers: TypeAlias = ArrayLike | float | int
 
 class Specification(ABC):
     """A property of a function of one array, for every input of a set."""
+
+    @property
+    def of_slopes(self) -> bool:
+        """Whether what is proved is about slopes, and about outputs only where inputs lie side by side."""
+        return False
 
     @abstractmethod
     def excess(self, function: Function) -> Excess:
@@ -54,29 +60,34 @@ class Specification(ABC):
         return OneOf((self, other))
 
 
-def decide(
+def decide(  # noqa: PLR0913 (what, of what, where, and the limits of `prove`)
     function: Function,
     specification: Specification,
-    low: ArrayLike,
-    high: ArrayLike,
+    low: ArrayLike | InputSet,
+    high: ArrayLike | None = None,
     *,
     seconds: float | int = 60,
     seed: int = 0,
+    certificate: Path | str | None = None,
 ) -> Proof:
-    """Decide whether a function has a property for all inputs between two arrays.
+    """Decide whether a function has a property for all inputs between two arrays, or of another set.
 
     Args:
         function: of one array; anything that JAX can trace.
         specification: the property.
-        low: least inputs, of the shape that the function takes.
-        high: largest ones.
+        low: least inputs, of the shape that the function takes; or a set of inputs, see
+            `attractor.certify.verify.sets`.
+        high: largest ones; None with a set.
         seconds: when to stop; what is known by then is returned.
         seed: of the attack.
+        certificate: the file to write the proof to, see `prove`.
 
     Raises:
-        InputDataError: ends or weights that are no finite numbers, or a lower end above the upper one.
+        InputDataError: ends or weights that are no finite numbers, a lower end above the upper one, or a set
+            that is empty.
         ShapeError: the specification does not fit the outputs.
-        ConfigError: a specification that asks for nothing.
+        ConfigError: a specification that asks for nothing, or for slopes on a set that may leave out what
+            lies between two of its inputs.
         UnsupportedError: an operation that bounds have no rule for, or a property of slopes of a function
             that may jump.
 
@@ -86,10 +97,17 @@ def decide(
         >>> found.answer.name
         'HOLDS'
     """
-    lows, highs = box_of(low, high)
-    moving = _of_moving(function, lows, lows < highs)
-    specification.check(moving, lows)
-    return prove(specification.excess(moving), lows, highs, seconds=seconds, seed=seed)
+    inputs = input_set(low, high)
+    moving, like = function, inputs.part()
+    if isinstance(inputs, Box):
+        moving = _of_moving(function, like.low, like.low < like.high)
+    specification.check(moving, like.input_of(like.low))
+    if specification.of_slopes and not inputs.takes_slopes:
+        raise ConfigError(
+            f"{specification}: a slope tells nothing of two inputs where the set, {type(inputs).__name__}, "
+            "may leave out what lies between them; ask on a Box, a Ball or a Polytope"
+        )
+    return prove(specification.excess(moving), inputs, seconds=seconds, seed=seed, certificate=certificate)
 
 
 def _of_moving(function: Function, fixed: np.ndarray, moves: np.ndarray) -> Function:
@@ -361,8 +379,8 @@ class SameAs(Specification):
 
 
 @dataclass(frozen=True)
-class AllOf(Specification):
-    """All parts hold.
+class _Joined(Specification):
+    """Several properties as one.
 
     Args:
         parts: at least one.
@@ -374,12 +392,29 @@ class AllOf(Specification):
     parts: tuple[Specification, ...]
 
     def __post_init__(self) -> None:
-        _check_parts(self.parts)
+        if not self.parts:
+            raise ConfigError("a specification of no parts says nothing; give at least one")
+
+    @property
+    def of_slopes(self) -> bool:
+        """Whether a part is about slopes."""
+        return any(part.of_slopes for part in self.parts)
 
     def check(self, function: Function, like: np.ndarray) -> None:
         """Refuse what a part refuses."""
         for part in self.parts:
             part.check(function, like)
+
+
+class AllOf(_Joined):
+    """All parts hold.
+
+    Args:
+        parts: at least one.
+
+    Raises:
+        ConfigError: there is none.
+    """
 
     def excess(self, function: Function) -> Excess:
         """Those of all parts, end to end."""
@@ -391,8 +426,7 @@ class AllOf(Specification):
         return " and ".join(f"({part})" for part in self.parts)
 
 
-@dataclass(frozen=True)
-class OneOf(Specification):
+class OneOf(_Joined):
     """For every input at least one part holds; which one may differ from input to input.
 
     Args:
@@ -401,16 +435,6 @@ class OneOf(Specification):
     Raises:
         ConfigError: there is none.
     """
-
-    parts: tuple[Specification, ...]
-
-    def __post_init__(self) -> None:
-        _check_parts(self.parts)
-
-    def check(self, function: Function, like: np.ndarray) -> None:
-        """Refuse what a part refuses."""
-        for part in self.parts:
-            part.check(function, like)
 
     def excess(self, function: Function) -> Excess:
         """The least, over all parts, of the largest quantity of a part."""
@@ -427,8 +451,3 @@ class OneOf(Specification):
     def __str__(self) -> str:
         """All parts."""
         return " or ".join(f"({part})" for part in self.parts)
-
-
-def _check_parts(parts: tuple[Specification, ...]) -> None:
-    if not parts:
-        raise ConfigError("a specification of no parts says nothing; give at least one")
