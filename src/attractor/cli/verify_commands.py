@@ -32,6 +32,8 @@ class PlantOptions:
     """Row of the record that the horizon begins at; the first after the washout if not given."""
     window: Count | None = None
     """Steps that a proof goes back through the equations; more is tighter and slower."""
+    for_ever: bool = False
+    """Ask for all time: inputs stay about those of the row that the horizon begins at."""
 
 
 @dataclass(frozen=True)

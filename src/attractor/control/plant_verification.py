@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from attractor.cells import State, initial_state, take_step
+from attractor.certify.verify.for_ever import ForEver, for_ever
 from attractor.certify.verify.proof import Answer, Proof, prove
 from attractor.certify.verify.tube import Tube, TubeNames, cell_tube
 from attractor.certify.verify.verification import Counterexample, OutputBand, Verification, output_band
@@ -41,6 +42,8 @@ class PlantQuestion(Settings):
         from_row: row of the record that the horizon begins at; the first after the washout if None.
         window: steps that a proof goes back; None for the usual number.
         timeout: seconds for the search where the tube does not decide.
+        for_ever: inputs stay about those of the first row of the horizon, and what is asked is asked for all
+            time; the contraction of the model must be provable.
 
     Raises:
         ConfigError: a number out of range.
@@ -53,6 +56,7 @@ class PlantQuestion(Settings):
     from_row: CountOrNone | None = None
     window: Count | None = None
     timeout: Positive = 60.0
+    for_ever: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +125,13 @@ def verify_plant(
         names=TubeNames(names, tuple(signal.name for signal in signals.inputs)),
         reporter=reporter,
     )
-    proof = _answered(case, tube, bands, question.timeout) if bands else None
+    always = _for_ever(case, tube, reporter) if question.for_ever else None
+    proof = None
+    if bands:
+        kept = None if always is None else _kept_for_ever(always, bands)
+        proof = kept or _answered(case, tube, bands, question.timeout)
+        if always is not None and kept is None and proof.answer is Answer.HOLDS:
+            proof = replace(proof, answer=Answer.OPEN, upper=np.inf)  # it holds over the horizon alone
     shown = _in_units(tube, model.input_scaling_, len(case.start))
     return Verification(
         shown,
@@ -132,7 +142,31 @@ def verify_plant(
         source,
         tuple(signal.unit for signal in (*signals.outputs, *signals.inputs)),
         signals.known_sampling_time,
+        always,
     )
+
+
+def _for_ever(case: _Case, tube: Tube, reporter: Reporter | None) -> ForEver:
+    """The bands for all time, about the inputs of the first step."""
+    return for_ever(
+        case.network.cell,
+        case.low[0],
+        case.high[0],
+        start=(case.start, case.start),
+        read=case.read,
+        names=TubeNames(tube.names, tube.channels),
+        reporter=reporter,
+    )
+
+
+def _kept_for_ever(found: ForEver, bands: tuple[OutputBand, ...]) -> Proof | None:
+    """The proof that outputs keep to their bands for all time, if they do."""
+    beyond = [max(found.high[one.output] - one.high, one.low - found.low[one.output]) for one in bands]
+    if not found.found or found.tube is None or max(beyond) > 0:
+        return None
+    ends = found.tube.least.min(axis=0), found.tube.most.max(axis=0)
+    met = [max(ends[1][one.output] - one.high, one.low - ends[0][one.output]) for one in bands]
+    return Proof(Answer.HOLDS, float(max(beyond)), float(max(met)), None, (), 1, found.seconds)
 
 
 def _first_row(model: PlantModel, record: Experiment, question: PlantQuestion) -> int:
@@ -158,6 +192,8 @@ def _case(model: PlantModel, record: Experiment, row: int, question: PlantQuesti
     state = _start(network, inputs[:row], outputs[:row], model.settled)
     start = np.asarray(flat_map(network.cell).flatten(state), np.float64)
     nominal = inputs[row : row + question.horizon]
+    if question.for_ever:
+        nominal = np.tile(nominal[:1], (question.horizon, 1))
     if question.full_range:
         ones = np.ones_like(nominal)
         return _Case(network, start, np.clip(nominal, -1, 1), -ones, ones, model.output_scaling_)
@@ -283,6 +319,8 @@ def _in_units(tube: Tube, scaling: Scaling, states: int) -> Tube:
 
 def _set_in_words(model: PlantModel, question: PlantQuestion, row: int) -> str:
     steps = f"at each of {question.horizon} steps from row {row}"
+    if question.for_ever:
+        steps = "at every step, for all time"
     scale, offset = model.input_scaling_.scale, model.input_scaling_.offset
     if question.full_range:
         parts = [
@@ -291,11 +329,12 @@ def _set_in_words(model: PlantModel, question: PlantQuestion, row: int) -> str:
             for index, signal in enumerate(model.signals_.inputs)
         ]
         return f"Inputs are free in their whole range of the training {steps}: {', '.join(parts)}."
+    nominal = f"those of row {row}" if question.for_ever else "the record"
     parts = [
         f"{signal.name} ± {question.within * scale[index]:.4g}{f' {signal.unit}' if signal.unit else ''}"
         for index, signal in enumerate(model.signals_.inputs)
     ]
     return (
-        f"Inputs are free {steps}, within ±{question.within:g} of the record (1 is half of the range of the "
+        f"Inputs are free {steps}, within ±{question.within:g} of {nominal} (1 is half of the range of the "
         f"training): {', '.join(parts)}."
     )

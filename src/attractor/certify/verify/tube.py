@@ -191,7 +191,7 @@ def reach_tube(
             f"of {counted(problem.shape[0], 'step')}"
         )
     network = network_of(program)
-    found = _bounded(network, problem.low, problem.high, problem.shape, shape[1], 0)
+    found = bounded_steps(network, problem.low, problem.high, problem.shape, shape[1], 0)
     return _tube(WholeRuns(network, shape[1]), problem, found, names, (problem.shape[0], seed, began))
 
 
@@ -242,7 +242,7 @@ def cell_tube(  # noqa: PLR0913 (a system, its set, and how it is looked at)
         flat = flat.still("reach tubes") if flat.layout.discrete else flat
         own = np.asarray(flat.start, float)
         window = usual_window(len(own)) if window is None else window
-        unrolled = _Unrolled(flat, read, _checked(low, flat))
+        unrolled = Unrolled(flat, read, _checked(low, flat))
         problem = _problem(low, high, nominal, (own, own) if start is None else start)
         if problem.states != len(own):
             raise ShapeError(f"a start of {problem.states} numbers, the state of the cell has {len(own)}")
@@ -292,8 +292,14 @@ def _problem(
 
 
 @dataclass(eq=False)
-class _Unrolled:
-    """Networks of so many steps, from a state and inputs to all outputs and the last state."""
+class Unrolled:
+    """Networks of so many steps, from a state and inputs to all outputs and the last state.
+
+    Args:
+        flat: the cell as a map of vectors.
+        read: the outputs that a state shows; None for what the cell exposes.
+        channels: inputs of a step.
+    """
 
     flat: FlatMap
     read: Callable[[State], Array] | None
@@ -320,7 +326,7 @@ class _Unrolled:
         return jnp.ravel(self.read(self.flat.restore(state)))
 
 
-class _Found(NamedTuple):
+class StepBands(NamedTuple):
     """Proved ends and influences of some steps, and of the state that they lead to."""
 
     low: np.ndarray
@@ -330,7 +336,7 @@ class _Found(NamedTuple):
     state_high: np.ndarray
 
 
-def _in_windows(unrolled: _Unrolled, problem: _Problem, window: int, reporter: Reporter) -> _Found:
+def _in_windows(unrolled: Unrolled, problem: _Problem, window: int, reporter: Reporter) -> StepBands:
     """Bounds of all steps, window by window; the first of each starts in a box that one before has proved."""
     steps, channels = problem.shape
     length, states = min(window, steps), problem.states
@@ -352,7 +358,7 @@ def _in_windows(unrolled: _Unrolled, problem: _Problem, window: int, reporter: R
         ]
         if not all(np.isfinite(end).all() for end in box):
             break  # what comes after a state without bounds has none
-        part = _bounded(network, *box, (length, channels), outputs, states)
+        part = bounded_steps(network, *box, (length, channels), outputs, states)
         _joined(found, part, begin)
         state = part.state_low, part.state_high
         reporter.update(min(begin + length, steps), steps)
@@ -360,12 +366,12 @@ def _in_windows(unrolled: _Unrolled, problem: _Problem, window: int, reporter: R
     return found
 
 
-def _nothing(steps: int, outputs: int, back: int, channels: int) -> _Found:
+def _nothing(steps: int, outputs: int, back: int, channels: int) -> StepBands:
     low = np.full((steps, outputs), -np.inf)
-    return _Found(low, -low, np.zeros((steps, outputs, back, channels)), np.zeros(0), np.zeros(0))
+    return StepBands(low, -low, np.zeros((steps, outputs, back, channels)), np.zeros(0), np.zeros(0))
 
 
-def _joined(found: _Found, part: _Found, begin: int) -> None:
+def _joined(found: StepBands, part: StepBands, begin: int) -> None:
     """Keep the better of what is known and what a window has found."""
     rows = slice(begin, begin + len(part.low))
     better = part.high - part.low < found.high[rows] - found.low[rows]
@@ -375,9 +381,19 @@ def _joined(found: _Found, part: _Found, begin: int) -> None:
     found.high[rows] = np.minimum(found.high[rows], part.high)
 
 
-def _bounded(
+def bounded_steps(
     network: Network, low: np.ndarray, high: np.ndarray, inputs: tuple[int, int], outputs: int, states: int
-) -> _Found:
+) -> StepBands:
+    """Bands of all outputs of some steps, and of the state that they lead to.
+
+    Args:
+        network: of `Unrolled`, from a state and the inputs of all steps.
+        low: least state and inputs, end to end.
+        high: largest ones.
+        inputs: steps, and inputs of each.
+        outputs: of each step.
+        states: numbers in the state.
+    """
     bounds = bounds_of(network, low, high)
     steps, channels = inputs
     count = steps * outputs
@@ -387,11 +403,11 @@ def _bounded(
     for step in range(steps):
         influence[step, :, : step + 1] = moved[step, :, step::-1]
     least, most = (end[:count].reshape(steps, outputs) for end in (bounds.low, bounds.high))
-    return _Found(least, most, influence, bounds.low[count:], bounds.high[count:])
+    return StepBands(least, most, influence, bounds.low[count:], bounds.high[count:])
 
 
 def _tube(
-    runs: Runs, problem: _Problem, found: _Found, names: TubeNames | None, how: tuple[int, int, float]
+    runs: Runs, problem: _Problem, found: StepBands, names: TubeNames | None, how: tuple[int, int, float]
 ) -> Tube:
     window, seed, began = how
     reached: Reached = attacked(runs, problem.low, problem.high, problem.nominal, seed=seed)

@@ -13,6 +13,7 @@ from attractor.report.drawn import Drawn
 from attractor.report.publishing import PAGES, PageKind
 from attractor.shown import Rows, Shown, counted
 
+from .for_ever import ForEver
 from .proof import Answer, Proof
 from .tube import Tube
 
@@ -120,6 +121,7 @@ class Verification(
         source: where the nominal inputs come from.
         units: of the outputs, then of the inputs.
         sampling_time: seconds of a step; None if that is only assumed.
+        for_ever: the bands for all time, in the units of the data; None if only a horizon was asked about.
     """
 
     tube: Tube
@@ -130,12 +132,17 @@ class Verification(
     source: str
     units: tuple[str, ...]
     sampling_time: float | None
+    for_ever: ForEver | None = None
 
     @property
     def property_in_words(self) -> str:
         """What was asked; empty if nothing was."""
-        steps = counted(len(self.tube.low), "step")
-        return f"{' and '.join(map(str, self.bands))} over {steps}" if self.bands else ""
+        return f"{' and '.join(map(str, self.bands))} {self.how_long}" if self.bands else ""
+
+    @property
+    def how_long(self) -> str:
+        """The time that was asked about."""
+        return f"over {counted(len(self.tube.low), 'step')}" if self.for_ever is None else "for all time"
 
     @property
     def headline(self) -> str:
@@ -156,13 +163,28 @@ class Verification(
     @property
     def tube_in_words(self) -> str:
         """The range of every output over the whole horizon."""
+        ends = self.tube.low.min(axis=0), self.tube.high.max(axis=0)
+        if self.for_ever is not None:
+            if not self.for_ever.found:
+                return f"Not decided for all time: {self.for_ever.reason}"
+            ends = self.for_ever.low, self.for_ever.high
         parts = [
-            f"{name} stays between {self.tube.low[:, index].min():.4g} and "
-            f"{self.tube.high[:, index].max():.4g}{f' {unit}' if unit else ''}"
+            f"{name} stays between {ends[0][index]:.4g} and {ends[1][index]:.4g}{f' {unit}' if unit else ''}"
             for index, (name, unit) in enumerate(zip(self.tube.names, self.units, strict=False))
         ]
-        steps = counted(len(self.tube.low), "step")
-        return f"Over {steps} {', '.join(parts)}, for every input of the set (proved)."
+        said = f"{self.how_long[0].upper()}{self.how_long[1:]}"
+        return f"{said} {', '.join(parts)}, for every input of the set (proved)."
+
+    @property
+    def for_ever_in_words(self) -> str:
+        """What the answer for all time rests on."""
+        found = self.for_ever
+        if found is None or not found.found or found.certificate is None:
+            return "" if found is None else f"For all time nothing is proved: {found.reason}"
+        return (
+            f"For all time: a step leaves at most {found.certificate.rate:.4g} of a difference between two "
+            f"states (proved); from step {found.after} on outputs keep to a band that no start changes."
+        )
 
     @property
     def bracket_in_words(self) -> str:
@@ -190,6 +212,7 @@ class Verification(
         return "\n".join([
             self.headline,
             self.inputs_in_words,
+            *([] if self.for_ever is None else [self.for_ever_in_words]),
             f"The proved band is {self.tube.looseness:.3g} times as wide as what attacked runs reach, in the "
             "mean.",
         ])
@@ -211,6 +234,14 @@ class Verification(
             "channels": list(self.tube.channels),
             "bands": [vars(band) for band in self.bands],
             "looseness": self.tube.looseness,
+            "for_ever": self.for_ever
+            and {
+                "found": self.for_ever.found,
+                "low": self.for_ever.low.tolist() if self.for_ever.found else None,
+                "high": self.for_ever.high.tolist() if self.for_ever.found else None,
+                "after": self.for_ever.after,
+                "reason": self.for_ever.reason,
+            },
             "tube": {name: getattr(self.tube, name).tolist() for name in names},
             "counterexample": found
             and {"inputs": found.inputs.tolist(), "outputs": found.outputs.tolist(), "step": found.step},
