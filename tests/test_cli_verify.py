@@ -127,6 +127,24 @@ def test_without_bands_the_tube_is_told(plant, capsys):
     assert "free in their whole range of the training at each of 3 steps from row 8: q3 from" in text
 
 
+@pytest.mark.slow
+def test_for_all_time_a_contraction_is_asked_for(plant, capsys):
+    """Whether this tiny model is proved to forget is its own affair: what is said must fit what was found."""
+    call("verify", plant / "run", "--horizon", 4, "--for-ever", "--within", 0.01, "--outputs", "pH in 0:100")
+    text, facts = said(capsys), json.loads((plant / "run" / "verify.json").read_text())
+    assert "at every step, for all time, within ±0.01 of those of row" in text
+    assert (np.diff(facts["tube"]["input_nominal"], axis=0) == 0).all()
+    if facts["for_ever"]["found"]:
+        assert facts["answer"] == "holds"
+        assert "The property holds: pH stays between 0 and 100 for all time" in text
+        assert "For all time" in (plant / "run" / "verify.html").read_text()
+        assert facts["for_ever"]["low"][0] <= np.min(facts["tube"]["least"]) + 1e-9
+        assert facts["for_ever"]["high"][0] >= np.max(facts["tube"]["most"]) - 1e-9
+    else:
+        assert facts["answer"] == "open"
+        assert "for all time nothing is proved" in text
+
+
 def test_nominal_inputs_may_come_from_a_file(plant, tmp_path, capsys):
     assert call("verify", plant / "run", "--horizon", 3, "--data", plant / "ph.csv", "--from-row", 30) == 0
     assert "from row 30" in said(capsys)

@@ -189,7 +189,15 @@ class Verification(
     @property
     def bracket_in_words(self) -> str:
         """Between what is reached and what is proved, for every band that is not proved."""
-        said = []
+        always, said = self.for_ever, []
+        if always is not None and not always.found:
+            return f"for all time nothing is proved, for {always.reason}"
+        if always is not None:
+            return ", ".join(
+                f"for all time {band.name} is proved to be between {always.low[band.output]:.6g} and "
+                f"{always.high[band.output]:.6g}"
+                for band in self.bands
+            )
         for band in self.bands:
             ends = [
                 end[:, band.output]

@@ -79,6 +79,10 @@ def _tiles(found: Verification) -> tuple[Tile, ...]:
     ]
     steps = len(tube.low)
     horizon = (str(steps), "steps") if found.sampling_time is None else duration(steps * found.sampling_time)
+    always = found.for_ever
+    if always is not None and always.found:
+        rest = f"proved; from step {always.after} on {_ends(always.settled_low[0], always.settled_high[0])}"
+        tiles.append(Tile("For all time", _ends(always.low[0], always.high[0]), found.units[0], rest))
     return (
         *tiles,
         Tile("Looseness", f"{tube.looseness:.3g}", "times", "proved width by reached width, in the mean"),
