@@ -57,12 +57,18 @@ class VerifyCommand(RunCommand):
     recheck`."""
     timeout: Positive = 60.0
     """Seconds for the search, where bounds alone do not decide."""
+    workers: int = -1
+    """Processes for a search that takes longer than a few seconds; -1 takes one for each core."""
     columns: OmitArgPrefixes[Columns] = field(default_factory=Columns)
 
     def run(self) -> Facts:
         """Bound, attack, search, report; the status is 5 where a property was asked and is not proved."""
-        if self.folder.suffix == ONNX:
-            return self._of_network()
+        from attractor.sweeps import spread
+
+        with spread(workers=self.workers):
+            return self._of_network() if self.folder.suffix == ONNX else self._of_model()
+
+    def _of_model(self) -> Facts:
         if self.query is not None:
             raise ConfigError(f"{self.query}: a property in VNN-LIB is about an ONNX file, not about a run")
         if self.certificate is not None:

@@ -135,19 +135,21 @@ def _decided(given: argparse.Namespace, began: float) -> int:
     from attractor.certify.verify.certified import check_target_of
     from attractor.certify.verify.solve import Satisfied, solve_query, write_certificate
     from attractor.certify.verify.vnnlib_files import read_query
+    from attractor.sweeps import spread
 
     query = read_query(given.query)
     networks = networks_of(given.network, query)
     if given.certificate is not None:
         check_target_of(given.certificate, given.query, *networks.values())
     seconds = 3600.0 if given.timeout is None else given.timeout - _RESERVE - (time.monotonic() - began)
-    found = solve_query(
-        query,
-        networks,
-        seconds=max(seconds, 0.0),
-        tell=lambda line: print(line, file=sys.stderr),
-        proofs=given.certificate is not None,
-    )
+    with spread():  # what takes longer than a few seconds goes over all cores
+        found = solve_query(
+            query,
+            networks,
+            seconds=max(seconds, 0.0),
+            tell=lambda line: print(line, file=sys.stderr),
+            proofs=given.certificate is not None,
+        )
     print(found.answer.value, flush=True)
     status = 0
     if found.answer is Satisfied.SAT and found.assignment is not None:

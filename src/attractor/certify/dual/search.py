@@ -32,7 +32,7 @@ from .tree import Journal, Tree, Walk
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
 _PIECES, _NUMBERS = 512, 200_000
 # Inputs up to which cuts are along them.
-_FEW_INPUTS = 16
+FEW_INPUTS = 16
 # Seconds that a batch may take, and the share of the time that goes into attacks after the first rounds.
 _SECONDS, _ATTACKS = 0.4, 0.15
 # Steps of descents: for boxes of the whole (with few inputs and with many), for means of the whole, of a
@@ -161,7 +161,7 @@ class _Searching:
     @property
     def few(self) -> bool:
         """Whether pieces are cut along inputs."""
-        return self.region.network.inputs <= _FEW_INPUTS
+        return self.region.network.inputs <= FEW_INPUTS
 
     @cached_property
     def margin(self) -> float:

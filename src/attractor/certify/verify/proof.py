@@ -29,6 +29,7 @@ from ..dual.linear_maps import Selection
 from ..dual.lowering import network_of
 from ..dual.network import Affine, Network
 from ..dual.search import Found, Search, search
+from ..dual.spread import spread_search
 from ..dual.tree import Journal
 from ..recheck.certificate import Certificate
 from ..recheck.certificate import Part as Certified
@@ -100,7 +101,9 @@ def prove(
     """Decide whether quantities are at most zero for all inputs between two arrays, or of another set.
 
     Linear relaxations of the function's own program bound every quantity; where that does not decide, the box
-    is halved, and halved again. An attack by samples and gradients looks for a violation all the while.
+    is halved, and halved again. An attack by samples and gradients looks for a violation all the while. With
+    `joblib.parallel_config(n_jobs=2)` around the call a long search goes over two processes; one for a
+    certificate stays in this one.
 
     Args:
         excess: any function of one array that JAX can trace; what it returns must never be above zero. For
@@ -176,16 +179,11 @@ def _decided(excess: Excess, part: Part, seconds: float, seed: int, *, kept: boo
         belongs = part.condition is None or _largest(part.condition, inputs) <= 0
         return belongs and _largest(own, inputs) > 0
 
-    found = search(
-        claim.network,
-        claim.low,
-        claim.high,
-        Clauses(claim.members, claim.strict),
-        seconds=seconds,
-        check=violates,
-        seed=seed,
-        journal=Journal() if kept else None,
-    )
+    sought = claim.network, claim.low, claim.high, Clauses(claim.members, claim.strict)
+    if kept:
+        found = search(*sought, seconds=seconds, check=violates, seed=seed, journal=Journal())
+    else:
+        found = spread_search(*sought, seconds=seconds, check=violates, seed=seed)
     proof = _proof(found, own, part, shape)
     if not kept or found.found is Found.OPEN:
         return _Decided(proof, None)

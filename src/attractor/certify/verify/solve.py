@@ -30,6 +30,7 @@ from attractor.program import double_precision, trace
 from ..dual.clauses import Clauses, of_clauses
 from ..dual.lowering import network_of
 from ..dual.search import Found, Search, search
+from ..dual.spread import spread_search
 from ..dual.tree import Journal
 from ..recheck.certificate import Certificate, Part
 from ..recheck.claim import Claim
@@ -364,18 +365,18 @@ def _searched(
             shown.append((assignment, inside))
         return assignment is not None
 
-    found = search(
-        claim.network,
-        claim.low,
-        claim.high,
-        clauses,
-        check=check,
-        journal=journal,
-        exact=_are_floats(rests),
-        seconds=max(limits.deadline - time.monotonic(), 0.0),
-        tell=limits.tell,
-        seed=limits.seed,
-    )
+    sought = claim.network, claim.low, claim.high, clauses
+    seconds, exact = max(limits.deadline - time.monotonic(), 0.0), _are_floats(rests)
+    found = (
+        spread_search(
+            *sought, seconds=seconds, check=check, tell=limits.tell, seed=limits.seed, exact=exact
+        )
+        if journal is None
+        else search(
+            *sought, seconds=seconds, check=check, tell=limits.tell, seed=limits.seed, exact=exact,
+            journal=journal,
+        )
+    )  # fmt: skip
     if found.found is Found.OPEN and box[0] == box[1] and not nearest:
         holds_there = holds_at(problem.arrays, formula, claim.low)
         if holds_there is False:
