@@ -50,6 +50,13 @@ def test_write_your_own_cell(capsys):
     assert "write_your_own_cell.md:" in mistakes[0]
 
 
+def test_prove(capsys):
+    """What a block prints stands behind its lines as a comment."""
+    printed = run_blocks(PAGES / "prove.md", capsys)
+    promised = re.findall(r"^ *print\(.*\)  # (.*)$", (PAGES / "prove.md").read_text(), re.MULTILINE)
+    assert "".join(printed).split("\n")[:-1] == promised
+
+
 COMMAND = re.compile(r"^attractor (\w+ mine\.py:.*?)(?: +#.*)?$", re.MULTILINE)
 
 
