@@ -112,10 +112,11 @@ def for_ever(  # noqa: PLR0913 (a system, its set, and how it is looked at)
         UnsupportedError: an operation that bounds have no rule for; it is named.
 
     Example:
-        >>> import jax, attractor
-        >>> cell = attractor.cells.Lipschitz(1, 2, key=jax.random.key(0))
-        >>> bool(for_ever(cell, [-0.1], [0.1]).found)
-        True
+        >>> import attractor
+        >>> cell = attractor.cell(lambda u, x: 0.5 * jnp.tanh(x) + u, 1, jnp.zeros(1))
+        >>> found = for_ever(cell, [-0.1], [0.1])
+        >>> found.found, bool(found.high[0] < 0.25)
+        (True, True)
     """
     began, reporter = time.monotonic(), reporter or SilentReporter()
     lows, highs = box_of(low, high)
