@@ -290,6 +290,21 @@ def test_what_is_certified_resists_attack_and_shrinks_with_the_radius(cases):
     assert shares[5] < shares[1]
 
 
+def test_a_training_against_changes_says_what_it_is_proved_to_survive(cases, capsys):
+    words = ("--test", cases / "test.npz", "--cell", "tanh", "--hidden", 3, "--epochs", 2)
+    run = ("--within", 0.2, "--convolutions", 0, "--out", cases / "robust")
+    assert call("classify", cases / "train.npz", *words, *run) == 0
+    text = said(capsys)
+    assert "cannot change while every value changes by at most 0.2 (proved)" in text
+    assert "% certified" in text
+    facts = json.loads((cases / "robust" / "verify.json").read_text())
+    assert facts["certified_accuracy"] <= facts["attacked_accuracy"] <= facts["clean_accuracy"]
+    assert SequenceClassifier.load(cases / "robust").noise.within == 0.2
+    again = (*words, "--within", 0.2, "--convolutions", 84, "--out", cases / "other")
+    assert call("classify", cases / "train.npz", *again) == 2
+    assert "--convolutions 0" in said(capsys)
+
+
 def test_a_classifier_with_convolutions_is_refused(cases, tmp_path):
     model = SequenceClassifier(cell="lipschitz", hidden_size=3)
     data = read_sequences(cases / "train.npz")

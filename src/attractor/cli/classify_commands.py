@@ -39,6 +39,9 @@ from .console import (
 from .data_commands import SeriesColumns, facts_of_findings, grouping, show_serious
 from .own_cells import RunCommand, named_cell
 
+_MOST_CERTIFIED = 100
+"""Test cases that are looked at after a training against changes of the values."""
+
 _SCORES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -171,7 +174,27 @@ class ClassifyCommand:
             tell(f"note: {remark}")
         _show_scores(scores)
         tell_file(report, "report:")
-        return {"run": self.out, "report": report, "verdict": found.said, "test": scores}
+        facts: Facts = {"run": self.out, "report": report, "verdict": found.said, "test": scores}
+        if self.noise.within and not roles.test.has_missing:
+            facts["certified"] = self._certified(model, roles.test)
+        return facts
+
+    def _certified(self, model: SequenceClassifier, test: Sequences) -> Facts:
+        """What a network that was trained to survive changes survives for certain, on some test cases."""
+        from attractor.classification.classifier_verification import certified_cases
+        from attractor.classification.reading import some_of
+        from attractor.progress import reporter_for
+        from attractor.report.about import About
+        from attractor.report.publishing import publish
+
+        with working(f"proving what changes of {self.noise.within:g} cannot change", bar=True):
+            some = some_of(test, _MOST_CERTIFIED)
+            found = certified_cases(model, some, self.noise.within, reporter_for("cases"))
+            page = publish(found, self.out, About(command=command_line(), origin=model.origin))
+        for line in str(found).splitlines():
+            tell(line)
+        tell_file(page, "certified cases:")
+        return found.to_dict()
 
 
 @dataclass(frozen=True)
