@@ -191,3 +191,9 @@ def test_a_primitive_without_a_rule_is_named():
     box = Interval(jnp.zeros((3, 1)), jnp.ones((3, 1)))
     with pytest.raises(UnsupportedError, match="sort"):
         bounded_run(lambda u, s: jnp.sort(s + u), jnp.zeros(1), box)
+
+
+def test_a_state_with_a_counter_is_refused():
+    box = Interval(jnp.zeros((3, 1)), jnp.ones((3, 1)))
+    with pytest.raises(UnsupportedError, match="the state holds int"):
+        bounded_run(lambda u, s: (s[0] + u, s[1] + 1), (jnp.zeros(1), jnp.asarray(0)), box)

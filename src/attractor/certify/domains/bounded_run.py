@@ -11,10 +11,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
-from attractor.errors import ShapeError
+from attractor.errors import ShapeError, UnsupportedError
 from attractor.program import trace
 
 from .affine import Affine, affine_results, followed, unrelated
@@ -104,13 +105,14 @@ def bounded_run(
 
     Raises:
         ShapeError: a step that returns another tree or other shapes than it takes.
-        UnsupportedError: a primitive without a rule; it is named with its line.
+        UnsupportedError: a primitive without a rule; it is named with its line; or a state that holds
+            something else than real numbers.
     """
     steps = inputs.low.shape[0]
     slots = min(window, steps)
     each = inputs.low[0].size
     symbols = slots * each if relaxed else 0
-    start = jax.tree.map(lambda leaf: jnp.asarray(leaf, inputs.low.dtype), start)
+    start = jax.tree.map(lambda leaf: _real(leaf, inputs.low.dtype), start)
     valid = jnp.arange(steps) < (steps if length is None else length)
 
     def known(leaf: Array) -> Bound:
@@ -128,6 +130,16 @@ def bounded_run(
     begin = jax.tree.map(known, start)
     last, _ = jax.lax.scan(after, begin, (jnp.arange(steps), inputs, valid))
     return last
+
+
+def _real(leaf: ArrayLike, kind: np.dtype) -> Array:
+    found = jnp.asarray(leaf)
+    if not jnp.issubdtype(found.dtype, jnp.floating):
+        raise UnsupportedError(
+            f"interval bounds: the state holds {found.dtype}; expected real numbers only: keep counters, flags "
+            "and keys outside the state"
+        )
+    return found.astype(kind)
 
 
 def _forgotten(bound: Bound, first: Array, count: int) -> Bound:
