@@ -136,8 +136,8 @@ def _real(leaf: ArrayLike, kind: np.dtype) -> Array:
     found = jnp.asarray(leaf)
     if not jnp.issubdtype(found.dtype, jnp.floating):
         raise UnsupportedError(
-            f"interval bounds: the state holds {found.dtype}; expected real numbers only: keep counters, flags "
-            "and keys outside the state"
+            f"interval bounds: the state holds {found.dtype}; expected real numbers only: keep counters, "
+            "flags and keys outside the state"
         )
     return found.astype(kind)
 
