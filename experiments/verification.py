@@ -47,6 +47,7 @@ RADII = {"digits": (0.01, 0.02, 0.03, 0.05, 0.1), "JapaneseVowels": (0.05, 0.1, 
 TRAINED = {"digits": (0.0, 0.03, 0.05), "JapaneseVowels": (0.0, 0.1, 0.2)}
 SIZES = {"digits": 64, "JapaneseVowels": 32}
 EPOCHS = 150
+PARTS = ("digits", "JapaneseVowels", "cancer", "sums")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def digits() -> Cases:
 def series(folder: Path, name: str) -> Cases:
     """A set of series with a test part."""
     training = read_sequences(folder / f"{name}_train.npz")
-    return Cases(training, read_sequences(folder / f"{name}_test.npz"), standardise=True)
+    test = read_sequences(folder / f"{name}_test.npz", like=training)
+    return Cases(training, test, standardise=True)
 
 
 def trained_classifier(name: str, cases: Cases, within: float, seed: int) -> SequenceClassifier:
@@ -336,21 +338,29 @@ def main() -> None:
         "data", type=Path, nargs="?", help="the folder of JapaneseVowels_train.npz; left out without"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--name", default="verification_training", help="of the file of results")
     parser.add_argument("--cases", type=int, default=60, help="test cases that are attacked and proved")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     seeds, tables = range(asked.seeds), []
-    sets = {"digits": digits()}
-    if asked.data is not None:
-        sets["JapaneseVowels"] = series(asked.data, "JapaneseVowels")
-    for name, cases in sets.items():
-        tables.append(robust_classifiers(name, cases, seeds, asked.cases))
-        Console(width=180).print(tables[-1])
-    tables += breast_cancer(seeds, min(asked.cases, 40))
-    tables.append(sums_of_digits(seeds, min(asked.cases, 20)))
-    for table in tables[len(sets) :]:
-        Console(width=180).print(table)
-    record("verification_training", *tables, seeds=seeds)
+    for part in asked.parts:
+        tables += tables_of(part, asked, seeds)
+        for table in tables[-2:]:
+            Console(width=180).print(table)
+    record(asked.name, *tables, seeds=seeds)
+
+
+def tables_of(part: str, asked: argparse.Namespace, seeds: range) -> list[Table]:
+    """Those of one part."""
+    if part == "cancer":
+        return breast_cancer(seeds, min(asked.cases, 40))
+    if part == "sums":
+        return [sums_of_digits(seeds, min(asked.cases, 20))]
+    if part == "JapaneseVowels" and asked.data is None:
+        return []
+    cases = digits() if part == "digits" else series(asked.data, part)
+    return [robust_classifiers(part, cases, seeds, asked.cases)]
 
 
 if __name__ == "__main__":
