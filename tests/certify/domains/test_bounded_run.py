@@ -169,7 +169,7 @@ def test_curved_functions_hold_at_their_edges(name):
         "integer_pow": lambda x: x**3, "log": jnp.log, "floor": jnp.floor,
     }  # fmt: skip
     generator, function = np.random.default_rng(0), functions[name]
-    for _ in range(20):
+    for _ in range(8):
         low = generator.uniform(0.0 if name in ("sqrt", "log") else -4.0, 3.0, 2) * generator.integers(0, 2)
         high = low + generator.uniform(0, 3, 2) * generator.integers(0, 2, 2)
         low, high = (low + 0.01, high + 0.01) if name == "log" else (low, high)

@@ -90,7 +90,7 @@ def grid_of(low, high):
 @pytest.mark.parametrize("kinds", [["relu", "relu"], ["tanh", "gated"], ["product", "tanh"]])
 def test_cuts_of_inner_values_lose_no_input(kinds, monkeypatch):
     """Networks of many inputs are cut inside; here one of two, whose least output a grid shows."""
-    monkeypatch.setattr(searching, "_FEW_INPUTS", 0)
+    monkeypatch.setattr(searching, "FEW_INPUTS", 0)
     for seed in range(4):
         network = made([2, 5, 4, 1], kinds, seed)
         low, high = -0.4 * np.ones(2), 0.4 * np.ones(2)

@@ -56,14 +56,14 @@ def test_an_input_that_a_part_finds_is_shown_to_the_check():
     assert network.evaluate(found.point[None])[0, 0] <= 0
     assert np.array_equal(found.point, asked[-1])
     with joblib.parallel_config(n_jobs=2):
-        refused = spread_search(network, LOW, HIGH, CLAUSES, seconds=4, check=lambda _: False)
+        refused = spread_search(network, LOW, HIGH, CLAUSES, seconds=3, check=lambda _: False)
     assert refused.found is Found.OPEN
     assert refused.point is None
 
 
 def test_time_that_is_over_leaves_it_open_with_its_bracket():
     with joblib.parallel_config(n_jobs=2):
-        found = spread_search(waves(1e-6), LOW, HIGH, CLAUSES, seconds=1.5)
+        found = spread_search(waves(1e-6), LOW, HIGH, CLAUSES, seconds=0.8)
     assert found.found is Found.OPEN
     assert found.lower <= found.attained
 
