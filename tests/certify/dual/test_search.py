@@ -148,9 +148,9 @@ def test_a_search_that_runs_out_of_time_tells_what_it_knows():
     network = rectifiers([8, 40, 40, 40, 1], 0)
     low, high = -3 * np.ones(8), 3 * np.ones(8)
     values = network.evaluate(np.random.default_rng(0).uniform(low, high, (20000, 8)))
-    by = -values.min() + 6.0
+    by = -values.min() + 3.0
     told = []
-    found = search(shifted(network, by), low, high, of_clauses([[0]], 1), seconds=2.5, tell=told.append)
+    found = search(shifted(network, by), low, high, of_clauses([[0]], 1), seconds=1.8, tell=told.append)
     assert found.found is Found.OPEN
     assert found.seconds < 6
     assert found.lower <= found.attained
