@@ -6,6 +6,7 @@ choices, jumps, products and powers do, tanh does not. The numbers of the networ
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import ceil, floor, trunc
 from typing import TypeAlias
 
 import numpy as np
@@ -44,7 +45,10 @@ def exact_outputs(network: Network, point: Float[np.ndarray, " inputs"]) -> tupl
     for node in network.nodes:
         if not _is_short(node, made := _arguments(node, known)):
             return None
-        known.append([_RULES[node.function](node.parameters, one) for one in made])
+        try:
+            known.append([_RULES[node.function](node.parameters, one) for one in made])
+        except ArithmeticError:  # it is not defined there
+            return None
     return tuple(_applied(network.output, known))
 
 
@@ -89,6 +93,16 @@ def _clipped(parameters: tuple[float, ...], entry: tuple[Fraction, ...]) -> Frac
     return Fraction(most) if entry[0] > most else entry[0]
 
 
+def _within(parameters: tuple[float, ...], one: Fraction) -> Fraction:
+    if not parameters[0] <= one <= parameters[1]:
+        raise ArithmeticError(f"{float(one):g} lies outside of what a whole number can be")
+    return one
+
+
+def _sign(one: Fraction) -> Fraction:
+    return Fraction((one > 0) - (one < 0))
+
+
 _RULES: Mapping[str, _Rule] = {
     "relu": lambda _, entry: max(entry[0], _ZERO),
     "clip": _clipped,
@@ -98,6 +112,13 @@ _RULES: Mapping[str, _Rule] = {
     "not_negative": lambda _, entry: _ONE if entry[0] >= 0 else _ZERO,
     "is_zero": lambda _, entry: _ONE if entry[0] == 0 else _ZERO,
     "power": lambda parameters, entry: entry[0] ** int(parameters[0]),
+    "within": lambda parameters, entry: _within(parameters, entry[0]),
+    "floor": lambda _, entry: Fraction(floor(entry[0])),
+    "ceil": lambda _, entry: Fraction(ceil(entry[0])),
+    "trunc": lambda _, entry: Fraction(trunc(entry[0])),
+    "round": lambda _, entry: Fraction(round(entry[0])),  # halves to even
+    "round_away": lambda _, entry: Fraction(trunc(entry[0] + _sign(entry[0]) / 2)),
+    "sign": lambda _, entry: _sign(entry[0]),
 }
 
 

@@ -18,7 +18,9 @@ from .linear_maps import (
     Selection,
     Sparse,
     composed,
+    dense_of,
     identity,
+    is_power_of_two,
     is_signed_choice,
     numbers_of,
     summed,
@@ -27,6 +29,9 @@ from .network import Affine, Node
 
 # Factors from this number to one over it: the product of two of them loses no digits in float64.
 _LEAST = 1e-150
+
+# Numbers of maps whose product is looked at more closely.
+_MOST = 1 << 14
 
 # Functions h whose product h(x) y is a function of its own.
 PRODUCT_WITH = {"logistic": "gated", "tanh": "tanh_product"}
@@ -190,11 +195,25 @@ def mapped(one: LinearMap, inner: Affine) -> Affine:
     bias = one.apply(inner.bias)
     for part in terms.values():
         check_range(numbers_of(part))
-    if inner.roundings == 0 and (is_signed_choice(one) or inner.plain):
+    if inner.roundings == 0 and (is_signed_choice(one) or inner.plain or _is_exact(one, inner)):
         return Affine(terms, bias)
     size = one.magnitude
     sizes = {source: composed(size, part) for source, part in inner.reach_terms.items()}
     return Affine(terms, bias, sizes, size.apply(inner.reach_bias), inner.roundings + one.terms + 2)
+
+
+def _is_exact(one: LinearMap, inner: Affine) -> bool:
+    """Whether every number of a small product of maps is one product of two numbers, which loses nothing."""
+    if max(prod(one.shape), *(prod(part.shape) for part in inner.terms.values()), 0) > _MOST:
+        return False
+    outer = dense_of(one)
+    parts = [*(dense_of(part) for part in inner.terms.values()), inner.bias[:, None]]
+    return all(_is_exact_product(outer, part) for part in parts)
+
+
+def _is_exact_product(outer: np.ndarray, part: np.ndarray) -> bool:
+    once = ((outer != 0).astype(int) @ (part != 0).astype(int)).max(initial=0) <= 1
+    return bool(once) and any(is_power_of_two(side[side != 0]) for side in (outer, part))
 
 
 def plus(one: Affine, other: Affine) -> Affine:
@@ -205,7 +224,7 @@ def plus(one: Affine, other: Affine) -> Affine:
     if (
         apart
         and one.roundings == other.roundings == 0
-        and not (one.bias.astype(bool) & other.bias.astype(bool)).any()
+        and ((bias - one.bias == other.bias) & (bias - other.bias == one.bias)).all()
     ):
         return Affine(terms, bias)
     sizes = _summed(one.reach_terms, other.reach_terms)
@@ -227,10 +246,10 @@ def scaled(value: Expression, factors: np.ndarray | float) -> Expression:
     return Expression(value.shape, mapped(Selection(np.arange(size), flat, size), value.affine))
 
 
-def doubted(value: Expression) -> Expression:
-    """An expression whose factors and constants were rounded once more than it says."""
+def doubted(value: Expression, units: int = 2) -> Expression:
+    """An expression whose factors and constants were rounded by some units more than it says."""
     affine = value.affine
-    return Expression(value.shape, replace(affine, roundings=affine.roundings + 2))
+    return Expression(value.shape, replace(affine, roundings=affine.roundings + units))
 
 
 def sum_of(one: Value, other: Value) -> Expression:

@@ -170,6 +170,15 @@ class _Searching:
             return 0.0
         return float(np.clip(1e-12 * self.region.magnitudes.output.max(initial=0.0), 0.0, 1e-7))
 
+    @cached_property
+    def alone(self) -> np.ndarray:
+        """Conditions on one value each: their ranges are exact, whatever else is rounded."""
+        output = self.region.network.output
+        found = np.zeros(len(output.bias), bool)
+        for rows, *_ in output.singles:
+            found[rows] = True
+        return found
+
     @property
     def lower(self) -> float:
         """No clause's largest condition is below this."""
@@ -333,12 +342,13 @@ class _Searching:
         output, clauses = self.region.network.output, self.attack.clauses
         wanted, constant = wanted_of(self.region, output, -np.eye(len(output.bias)))
         walked = walk(self.region, now.low, now.high, wanted, constant, known.lines)
-        lower = np.maximum(-walked.upper, output_box(self.region, now.low, now.high, now.boxes)[0])
-        lower = self._where_defined(now, lower)
+        least = output_box(self.region, now.low, now.high, now.boxes)[0]
+        lower = self._where_defined(now, np.maximum(-walked.upper, least))
+        exact = np.where(self.alone, least, np.inf)
         now.bounds = np.maximum(now.bounds, clauses.worst(lower))
         refuted = np.zeros_like(now.open)
         if self.tolerance is None:
-            refuted = clauses.refuted(lower - self.margin)
+            refuted = clauses.refuted(np.where(lower == exact, lower, lower - self.margin))
         now.open &= ~(refuted | self.enough(now.bounds))
         return self._left(_Step(now, known, walked, self._to_mend(lower, now)))
 
