@@ -14,10 +14,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 from numpy.typing import ArrayLike
 
-from attractor.errors import CellError, InputDataError, ShapeError
+from attractor.errors import CellError, InputDataError, ShapeError, UnsupportedError
 from attractor.program import double_precision, single_precision, trace
 from attractor.shown import Shown, counted
 
@@ -32,8 +32,11 @@ from ..recheck.certificate import Certificate, Part
 from ..recheck.claim import Claim
 from .certified import check_target_of, written
 
-# `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array.
-Excess = Callable[[Array], Array]
+# `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array; an array or
+# several of them.
+Excess = Callable[[Array], PyTree]
+
+_ARRAYS = (jax.Array, np.ndarray, np.generic, float, int)
 
 
 class Answer(Enum):
@@ -57,6 +60,7 @@ class Proof(Shown):
         pieces: pieces of the box bounded.
         seconds: how long it took.
         certificate: what became of the certificate, in words; empty where none was asked for.
+        shown_by: for a property of changes, the inputs between which the violation is seen by differences.
     """
 
     answer: Answer
@@ -67,6 +71,7 @@ class Proof(Shown):
     pieces: int
     seconds: float
     certificate: str = ""
+    shown_by: Float[np.ndarray, "points *shape"] | None = None
 
     def __str__(self) -> str:
         """The answer first, then the numbers behind it."""
@@ -78,6 +83,8 @@ class Proof(Shown):
         else:
             lines.append(f"excess there: {self.excess[0]:.6g} in float64, {self.excess[1]:.6g} in float32")
         lines.append(f"{counted(self.pieces, 'piece')} of the set bounded in {self.seconds:.2g} s")
+        if self.shown_by is not None:
+            lines.append(f"seen by differences of {counted(len(self.shown_by), 'input')}, see shown_by")
         lines += [self.certificate] if self.certificate else []
         return "\n".join(lines)
 
@@ -120,24 +127,46 @@ def prove(
     if certificate is not None:
         check_target_of(Path(certificate))
     claim = claim_of(excess, low, high)
-    shape = np.shape(low)
-    count = len(claim.strict)
-    found = search(
-        claim.network,
-        claim.low,
-        claim.high,
-        of_clauses([[index] for index in range(count)], count, [True] * count),
-        seconds=seconds,
-        check=lambda flat: _largest(excess, flat.reshape(shape)) > 0,
-        seed=seed,
+    found = searched(
+        claim, lambda flat: is_above(excess, flat.reshape(np.shape(low))), seconds, seed,
         journal=None if certificate is None else Journal(),
-    )
-    proof = _proof(found, excess, shape)
+    )  # fmt: skip
+    proof = proof_of(found, excess, np.shape(low))
     if certificate is None or found.found is Found.OPEN:
         return proof
     part = Part(claim, found.tree) if found.found is Found.ABSENT else Part(claim, witness=found.point)
     said = proof.answer.value
     return replace(proof, certificate=written(Certificate((part,), said), Path(certificate)))
+
+
+def searched(
+    claim: Claim,
+    check: Callable[[np.ndarray], bool],
+    seconds: float | int,
+    seed: int,
+    journal: Journal | None = None,
+) -> Search:
+    """Search for an input at which a quantity is above zero.
+
+    Args:
+        claim: that there is none.
+        check: whether an input that seems to be one is.
+        seconds: when to stop.
+        seed: of the attack.
+        journal: where to write down how the box is cut, for a certificate.
+    """
+    count = len(claim.strict)
+    clauses = of_clauses([[index] for index in range(count)], count, [True] * count)
+    return search(
+        claim.network,
+        claim.low,
+        claim.high,
+        clauses,
+        seconds=seconds,
+        check=check,
+        seed=seed,
+        journal=journal,
+    )
 
 
 def claim_of(excess: Excess, low: ArrayLike, high: ArrayLike) -> Claim:
@@ -179,10 +208,15 @@ def _network(excess: Excess, like: np.ndarray) -> Network:
     """The function in normal form, traced in float64, or in float32 where its own states ask for that."""
     try:
         with double_precision():
-            return network_of(trace(excess, jnp.asarray(like)))
+            return network_of(trace(partial(_flat, excess), jnp.asarray(like)))
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as problem:
+        raise UnsupportedError(
+            "the function decides in Python, or by NumPy, what depends on its input "
+            f"({str(problem).splitlines()[0]}); use jax.numpy, and jnp.where for a choice"
+        ) from problem
     except (ShapeError, CellError, TypeError):
         with single_precision():
-            return network_of(trace(excess, jnp.asarray(like)))
+            return network_of(trace(partial(_flat, excess), jnp.asarray(like)))
 
 
 def _negative(one: Affine) -> Affine:
@@ -190,7 +224,12 @@ def _negative(one: Affine) -> Affine:
     return mapped(Selection(np.arange(size), -np.ones(size), size), one)
 
 
-def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
+def is_above(excess: Excess, inputs: np.ndarray) -> bool:
+    """Whether a quantity is above zero at an input, by the function itself in float64."""
+    return _largest_excess(excess, inputs) > 0
+
+
+def _largest_excess(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
     """The largest excess at an input, by the function itself."""
     try:
         with double_precision() if double else single_precision():
@@ -199,18 +238,44 @@ def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> floa
     except (ShapeError, CellError, TypeError):
         if not double:
             raise
-        return _largest(excess, inputs, double=False)
+        return _largest_excess(excess, inputs, double=False)
 
 
 def _flat(excess: Excess, inputs: Array) -> Array:
-    return jnp.ravel(excess(inputs))
+    return joined(excess(inputs))
 
 
-def _proof(found: Search, excess: Excess, shape: tuple[int, ...]) -> Proof:
+def joined(outputs: PyTree) -> Array:
+    """All numbers of one array, row by row, or of several one after the other.
+
+    Args:
+        outputs: what a function returns.
+
+    Raises:
+        ShapeError: it returns no array.
+    """
+    leaves = jax.tree.leaves(outputs)
+    if not leaves or not all(isinstance(one, _ARRAYS) for one in leaves):
+        raise ShapeError(
+            f"the function returns {type(outputs).__name__} in place of an array; return one, or several "
+            "in a tuple"
+        )
+    parts = [jnp.ravel(jnp.asarray(one)) for one in leaves]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
+def proof_of(found: Search, excess: Excess, shape: tuple[int, ...]) -> Proof:
+    """What a search has found, with the excess of the function itself at its input.
+
+    Args:
+        found: by the search.
+        excess: see `prove`.
+        shape: of the inputs.
+    """
     answers = {Found.ABSENT: Answer.HOLDS, Found.PRESENT: Answer.VIOLATED, Found.OPEN: Answer.OPEN}
     witness, values = None, ()
     if found.point is not None:
         witness = found.point.reshape(shape)
-        values = tuple(_largest(excess, witness, double=double) for double in (True, False))
+        values = tuple(_largest_excess(excess, witness, double=double) for double in (True, False))
     attained = max([-found.attained, *values[:1]])
     return Proof(answers[found.found], -found.lower, attained, witness, values, found.pieces, found.seconds)

@@ -6,7 +6,7 @@ Ends count as inside: an output that lies exactly on the edge of its band is in 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from attractor.errors import ConfigError, ShapeError
 
 from .box import box_of
-from .proof import Excess, Proof, prove
+from .proof import Answer, Excess, Proof, claim_of, is_above, joined, proof_of, prove, searched
 
 Function: TypeAlias = Callable[[Array], Array]
 Numbers: TypeAlias = ArrayLike | float | int
@@ -46,6 +46,25 @@ class Specification(ABC):
             like: an input.
         """
         del function, like
+
+    @property
+    def of_changes(self) -> bool:
+        """Whether it is asked by slopes, so that a violation is to be seen by differences."""
+        return False
+
+    def violation_at(
+        self, function: Function, inputs: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray | None:
+        """Inputs that show at an input that this does not hold, in float64, one a row; None if it may.
+
+        Args:
+            function: that is asked about.
+            inputs: where a violation is suspected.
+            low: least inputs.
+            high: largest ones.
+        """
+        del low, high
+        return inputs[None] if is_above(self.excess(function), inputs) else None
 
     def __and__(self, other: "Specification") -> "AllOf":
         return AllOf((self, other))
@@ -89,7 +108,20 @@ def decide(
     lows, highs = box_of(low, high)
     moving = _of_moving(function, lows, lows < highs)
     specification.check(moving, lows)
-    return prove(specification.excess(moving), lows, highs, seconds=seconds, seed=seed)
+    excess = specification.excess(moving)
+    if not specification.of_changes:
+        return prove(excess, lows, highs, seconds=seconds, seed=seed)
+    seen: list[np.ndarray] = []
+
+    def check(flat: np.ndarray) -> bool:
+        inputs = flat.reshape(lows.shape)
+        found = specification.violation_at(moving, inputs, lows, highs) if is_above(excess, inputs) else None
+        seen.extend([] if found is None else [found])
+        return found is not None
+
+    claim = claim_of(excess, lows, highs)
+    proof = proof_of(searched(claim, check, seconds, seed), excess, lows.shape)
+    return replace(proof, shown_by=seen[-1]) if proof.answer is Answer.VIOLATED else proof
 
 
 def _of_moving(function: Function, fixed: np.ndarray, moves: np.ndarray) -> Function:
@@ -100,8 +132,8 @@ def _of_moving(function: Function, fixed: np.ndarray, moves: np.ndarray) -> Func
 
 
 def flat_outputs(function: Function, inputs: Array) -> Array:
-    """The outputs of a function, row by row."""
-    return jnp.ravel(function(inputs))
+    """The outputs of a function, row by row; of several arrays one after the other."""
+    return joined(function(inputs))
 
 
 def _numbers(value: Numbers) -> np.ndarray:
@@ -381,6 +413,18 @@ class AllOf(Specification):
         for part in self.parts:
             part.check(function, like)
 
+    @property
+    def of_changes(self) -> bool:
+        """Whether a part is."""
+        return any(part.of_changes for part in self.parts)
+
+    def violation_at(
+        self, function: Function, inputs: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray | None:
+        """Of any part."""
+        found = (part.violation_at(function, inputs, low, high) for part in self.parts)
+        return next((one for one in found if one is not None), None)
+
     def excess(self, function: Function) -> Excess:
         """Those of all parts, end to end."""
         parts = [part.excess(function) for part in self.parts]
@@ -411,6 +455,19 @@ class OneOf(Specification):
         """Refuse what a part refuses."""
         for part in self.parts:
             part.check(function, like)
+
+    @property
+    def of_changes(self) -> bool:
+        """Whether a part is."""
+        return any(part.of_changes for part in self.parts)
+
+    def violation_at(
+        self, function: Function, inputs: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray | None:
+        """Of all parts."""
+        found = [part.violation_at(function, inputs, low, high) for part in self.parts]
+        known = [one for one in found if one is not None]
+        return np.concatenate(known) if len(known) == len(found) else None
 
     def excess(self, function: Function) -> Excess:
         """The least, over all parts, of the largest quantity of a part."""
