@@ -1,5 +1,7 @@
 """Every conjugate against a dense grid: never inside it, and met at its own point."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from networks import TWO
@@ -169,3 +171,13 @@ def test_where_a_function_is_not_defined_nothing_is_known(name):
         found = _function(name).extreme(1, (np.zeros(1),), ((low, high),)).value
     assert not np.isfinite(most[0] - least[0])
     assert found[0] == np.inf
+
+
+def test_a_product_with_zero_or_one_has_an_exact_range():
+    product = FUNCTIONS["product"]()
+    for factor, expected in (((0.0, 1.0), (0.0, 0.3)), ((-1.0, 0.0), (-0.3, 0.0)), ((1.0, 1.0), (0.1, 0.3))):
+        boxes = tuple((np.array([low]), np.array([high])) for low, high in (factor, (0.1, 0.3)))
+        assert product.range(boxes) == expected
+    rounded = product.range(((np.array([0.1]), np.array([0.3])),) * 2)
+    assert Fraction(float(rounded[0][0])) < Fraction(0.1) ** 2
+    assert Fraction(float(rounded[1][0])) > Fraction(0.3) ** 2
