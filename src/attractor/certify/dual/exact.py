@@ -18,6 +18,9 @@ from .network import Affine, Network, Node
 # Products of one evaluation, and bits of one of its numbers; beyond either a search is better off without.
 _MOST_PRODUCTS, _MOST_BITS = 20_000, 20_000
 
+# Terms of a sum, and what sums of magnitudes may miss themselves.
+_MOST_TERMS, _WIDER = 256, Fraction(1 + 1e-9)
+
 Exact: TypeAlias = list[Fraction]
 # A function of the parameters of a node and of its arguments.
 _Rule: TypeAlias = Callable[[tuple[float, ...], tuple[Fraction, ...]], Fraction]
@@ -120,6 +123,40 @@ _RULES: Mapping[str, _Rule] = {
     "round_away": lambda _, entry: Fraction(trunc(entry[0] + _sign(entry[0]) / 2)),
     "sign": lambda _, entry: _sign(entry[0]),
 }
+
+
+def least_sum(
+    one: Affine, entry: int, lows: Sequence[np.ndarray], highs: Sequence[np.ndarray]
+) -> Fraction | None:
+    """No value of an entry of an affine function is smaller on a box of what it reads; without rounding.
+
+    What folding may have cost is relative to the values, and nothing where these are zero.
+
+    Args:
+        one: the affine function.
+        entry: of it.
+        lows: least of all values that it may read, by their number.
+        highs: largest ones.
+
+    Returns:
+        The sum of the least terms; None where some value has no bound, or there are too many.
+    """
+    unit = Fraction(one.roundings, 1 << 52) * _WIDER
+    total = Fraction(float(one.bias[entry])) - unit * Fraction(float(one.reach_bias[entry]))
+    for source in one.terms.keys() | one.reach_terms.keys():
+        weights, sizes = (
+            parts[source].chosen(np.array([entry]))[0] if source in parts else np.zeros(len(lows[source]))
+            for parts in (one.terms, one.reach_terms)
+        )
+        columns = np.flatnonzero((weights != 0) | ((sizes != 0) & bool(one.roundings)))
+        ends = lows[source][columns], highs[source][columns]
+        if len(columns) > _MOST_TERMS or not np.isfinite(ends).all():
+            return None
+        for column, low, high in zip(columns, *ends, strict=True):
+            weight, error = Fraction(float(weights[column])), unit * Fraction(float(sizes[column]))
+            factors = (weight - error, weight + error)
+            total += min(factor * Fraction(float(end)) for factor in factors for end in (low, high))
+    return total
 
 
 def below(exact: Fraction) -> float:

@@ -220,16 +220,26 @@ def plus(one: Affine, other: Affine) -> Affine:
     """The sum of two affine functions, with what folding them may cost."""
     terms = _summed(one.terms, other.terms)
     bias = one.bias + other.bias
-    apart = one.terms.keys().isdisjoint(other.terms)
+    shared = one.terms.keys() & other.terms.keys()
     if (
-        apart
-        and one.roundings == other.roundings == 0
-        and ((bias - one.bias == other.bias) & (bias - other.bias == one.bias)).all()
+        one.roundings == other.roundings == 0
+        and _is_exact_sum(bias, one.bias, other.bias)
+        and all(_is_exact_map(terms[each], one.terms[each], other.terms[each]) for each in shared)
     ):
         return Affine(terms, bias)
     sizes = _summed(one.reach_terms, other.reach_terms)
     roundings = max(one.roundings, other.roundings) + 2
     return Affine(terms, bias, sizes, one.reach_bias + other.reach_bias, roundings)
+
+
+def _is_exact_sum(total: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a sum of numbers lost nothing: then each of both is left without the other."""
+    return bool(((total - one == other) & (total - other == one)).all())
+
+
+def _is_exact_map(total: LinearMap, one: LinearMap, other: LinearMap) -> bool:
+    """The same of small maps; that large ones lost nothing is not looked for."""
+    return prod(one.shape) <= _MOST and _is_exact_sum(*(dense_of(each) for each in (total, one, other)))
 
 
 def _summed(one: Mapping[int, LinearMap], other: Mapping[int, LinearMap]) -> dict[int, LinearMap]:

@@ -9,7 +9,7 @@ the search, the answer is what is known by then.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from .attack import Attack, Check
 from .branching import halvable, inner_cuts, input_cuts
 from .clauses import Clauses
-from .exact import below, exact_outputs
+from .exact import below, exact_outputs, least_sum
 from .network import Network
 from .pieces import Cuts, Pieces, whole
 from .relaxation import Region, Walked, output_box, walk, wanted_of
@@ -31,6 +31,8 @@ from .tree import Journal, Tree, Walk
 
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
 _PIECES, _NUMBERS = 512, 200_000
+# Sums of a batch that are taken without rounding.
+_SUMS = 64
 # Inputs up to which cuts are along them.
 _FEW_INPUTS = 16
 # Seconds that a batch may take, and the share of the time that goes into attacks after the first rounds.
@@ -343,14 +345,38 @@ class _Searching:
         wanted, constant = wanted_of(self.region, output, -np.eye(len(output.bias)))
         walked = walk(self.region, now.low, now.high, wanted, constant, known.lines)
         least = output_box(self.region, now.low, now.high, now.boxes)[0]
-        lower = self._where_defined(now, np.maximum(-walked.upper, least))
         exact = np.where(self.alone, least, np.inf)
+        lower = np.maximum(-walked.upper, least)
+        for row, entry in self._at_threshold(now, lower):
+            lower[row, entry] = exact[row, entry] = 0.0
+        lower = self._where_defined(now, lower)
         now.bounds = np.maximum(now.bounds, clauses.worst(lower))
         refuted = np.zeros_like(now.open)
         if self.tolerance is None:
             refuted = clauses.refuted(np.where(lower == exact, lower, lower - self.margin))
         now.open &= ~(refuted | self.enough(now.bounds))
         return self._left(_Step(now, known, walked, self._to_mend(lower, now)))
+
+    def _at_threshold(self, now: Pieces, lower: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Strict conditions that only rounding leaves open: their least sums are not below zero.
+
+        Yields:
+            The piece and the condition.
+        """
+        size = 1e-9 * np.minimum(self.region.magnitudes.output, 1e3)
+        near = (lower < 0) & (lower > -size) & self.attack.clauses.strict
+        rows, entries = (index[:_SUMS] for index in np.nonzero(near))
+        if not len(rows):
+            return
+        nodes, output = self.region.network.nodes, self.region.network.output
+        ends = [node.rule.range(box) for node, box in zip(nodes, now.boxes, strict=True)]
+        lows, highs = (
+            [first, *(one[side] for one in ends)] for side, first in enumerate((now.low, now.high))
+        )
+        for row, entry in zip(rows.tolist(), entries.tolist(), strict=True):
+            found = least_sum(output, entry, [one[row] for one in lows], [one[row] for one in highs])
+            if found is not None and found >= 0:
+                yield row, entry
 
     def _where_defined(self, now: Pieces, lower: np.ndarray) -> np.ndarray:
         """Bounds of pieces on which the network is defined; nothing is known of others."""
