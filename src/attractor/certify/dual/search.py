@@ -109,7 +109,7 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
         tolerance: go on until `lower` and `attained` are this close, whatever their signs; None to decide.
         journal: where to write down how the box is cut, for a certificate.
         exact: whether the numbers of the network are those that are meant, without any rounding, so that a
-            single point may be decided by fractions.
+            single point, and a sum at its threshold, may be decided by fractions.
     """
     began = time.monotonic()
     attack = Attack(network, clauses, check, low, high, np.random.default_rng(seed), tolerance is None)
@@ -364,7 +364,7 @@ class _Searching:
             The piece and the condition.
         """
         size = 1e-9 * np.minimum(self.region.magnitudes.output, 1e3)
-        near = (lower < 0) & (lower > -size) & self.attack.clauses.strict
+        near = (lower < 0) & (lower > -size) & self.attack.clauses.strict & self.exact
         rows, entries = (index[:_SUMS] for index in np.nonzero(near))
         if not len(rows):
             return

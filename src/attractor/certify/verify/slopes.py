@@ -7,6 +7,7 @@ seen by differences: at a kink a slope is only one of those that there may be, a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 from typing import Literal
 
@@ -125,7 +126,7 @@ class Lipschitz(Specification):
             slopes = jax.jacfwd(lambda flat: written(flat.reshape(inputs.shape)))(inputs.ravel())
             slopes = slopes + 0.0 * written(inputs)[:, None]  # no number where the function has none
             if self.norm == "euclidean" and inputs.size > 1:
-                return jnp.sum(slopes**2, axis=1) - self.most * self.most
+                return jnp.sum(slopes**2, axis=1) - _square_below(float(self.most))
             if inputs.size > _FEW:
                 return jnp.sum(larger(slopes, -slopes), axis=1) - self.most
             signs = np.array(list(product((1.0, -1.0), repeat=inputs.size)))
@@ -183,6 +184,12 @@ def _written_out(function: Function, like: Array) -> Function:
         return results(program.jaxpr, values)[0]
 
     return run
+
+
+def _square_below(number: float) -> float:
+    """The square of a number, rounded down: what is proved of it is proved of the exact one."""
+    found = number * number
+    return found if Fraction(found) <= Fraction(number) ** 2 else float(np.nextafter(found, 0.0))
 
 
 def _pairs(
