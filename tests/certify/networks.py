@@ -8,7 +8,8 @@ from attractor.certify.dual.relaxation import Region, walk, wanted_of
 from attractor.certify.dual.tightening import tightened
 
 TWO = ("product", "gated", "tanh_product", "gated_tanh")
-KINDS = ["relu", "tanh", "logistic", "erf", "exp", "sin", "square", "softplus", *TWO]
+JUMPS = ("floor", "ceil", "round", "trunc", "sign")
+KINDS = ["relu", "tanh", "logistic", "erf", "exp", "sin", "square", "softplus", *TWO, *JUMPS]
 
 
 def made(sizes, kinds, seed, scale=1.0):

@@ -112,6 +112,10 @@ CASES = {
     "equal": ("Equal", [_X], (_X[:, ::-1].copy(),), {}),
     "greater": ("Greater", [_X], (np.float32(0.1),), {}),
     "cast": ("Cast", [_X], (), {"attributes": {"to": onnx.TensorProto.BOOL}}),
+    "cast_whole": ("Cast", [3 * _X], (), {"attributes": {"to": onnx.TensorProto.INT32}}),
+    "cast_long": ("Cast", [3 * _X], (), {"attributes": {"to": onnx.TensorProto.INT64}}),
+    "round": ("Round", [np.float32([-2.5, -1.5, -0.5, 0.3, 0.5, 1.5, 2.5])], (), {}),
+    "pow_two_inputs": ("Pow", [_POSITIVE, _X], (), {}),
     "conv": (
         "Conv",
         [_IMAGE],
@@ -197,7 +201,25 @@ def test_an_operator_gives_what_onnxruntime_gives(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["conv_groups", "max_pool", "average", "gemm", "gru_linear", "lstm_both", "slice", "pad"]
+    "name",
+    [
+        "conv_groups",
+        "max_pool",
+        "average",
+        "gemm",
+        "gru_linear",
+        "lstm_both",
+        "slice",
+        "pad",
+        "cast_whole",
+        "cast_long",
+        "round",
+        "floor",
+        "ceil",
+        "sign",
+        "pow_two_inputs",
+        "gelu",
+    ],
 )
 def test_an_operator_is_read_as_a_network(name, tmp_path):
     operator, inputs, constants, more = CASES[name]

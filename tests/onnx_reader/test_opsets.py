@@ -34,7 +34,9 @@ _LOGIC = {"And", "Or", "Xor", "Not"}
 
 def form(operator, version):  # noqa: C901, PLR0911 (a case for each operator)
     """The input, the constants and the attributes of an operator in a version; and how many results."""
-    single = "Neg Tanh Exp Sin Cos Abs Sign Floor Ceil Relu Erf Softplus Sigmoid Softsign HardSwish Elu Selu"
+    single = (
+        "Neg Tanh Exp Sin Cos Abs Sign Floor Ceil Round Relu Erf Softplus Sigmoid Softsign HardSwish Elu Selu"
+    )
     if operator in [*single.split(), "HardSigmoid", "Identity", "Gelu", "LeakyRelu"]:
         return _X, (), {}, 1
     if operator in ("Log", "Sqrt", "Reciprocal"):

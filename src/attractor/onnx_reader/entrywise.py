@@ -34,6 +34,7 @@ _simple("Abs", lambda one: library(one).abs(one))
 _simple("Sign", lambda one: library(one).sign(one))
 _simple("Floor", lambda one: library(one).floor(one))
 _simple("Ceil", lambda one: library(one).ceil(one))
+_simple("Round", lambda one: library(one).round(one))
 _simple("Reciprocal", lambda one: 1 / one)
 _simple("Identity", lambda one: one)
 _simple("Relu", lambda one: library(one).maximum(one, 0))
@@ -155,8 +156,10 @@ def _cast(node: Node, one: Value, like: Value | None = None) -> Value:
         if one.dtype.kind == "f":
             return one
         return one.astype(np.float32 if known(one) else jnp.result_type(float))
-    if wanted.kind in "b" or (wanted.kind in "iu" and (known(one) or one.dtype.kind in "iub")):
-        return (one != 0) if wanted.kind == "b" else one.astype(wanted)
+    if wanted.kind == "b":
+        return one != 0
+    if wanted.kind in "iu":  # what is behind the point is cut off
+        return one.astype(wanted if known(one) else jax.dtypes.canonicalize_dtype(wanted))
     if known(one) and wanted.kind == "f":
         return one.astype(wanted)
     raise node.refused(f"a cast of {one.dtype} to {wanted}")

@@ -1,5 +1,7 @@
 """Every conjugate against a dense grid: never inside it, and met at its own point."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from networks import TWO
@@ -8,7 +10,10 @@ from attractor.certify.dual.functions import FUNCTIONS
 
 _GRID = np.linspace(0.0, 1.0, 401)
 # Functions with parameters or a domain of their own.
-_PARAMETERS = {"clip": (-0.4, 0.7), "power": (3.0,), "silu": (1.7,), "elu": (1.67, 0.8), "gelu": (2**-0.5,)}
+_PARAMETERS = {
+    "clip": (-0.4, 0.7), "power": (3.0,), "silu": (1.7,), "elu": (1.67, 0.8), "gelu": (2**-0.5,),
+    "within": (-1e9, 1e9),
+}  # fmt: skip
 _POSITIVE = ("log", "sqrt", "reciprocal")
 _ONE = [name for name in FUNCTIONS if name not in TWO]
 
@@ -45,7 +50,7 @@ def test_an_extreme_holds_the_grid_and_is_met_at_its_point(name, sign):
     gains = sign * (function.value((grid,)) - slope * grid)
     rounding = 1e-14 * (1 + np.abs(gains).max(axis=0))
     assert (sign * found.value >= gains.max(axis=0) - rounding).all()
-    if name in ("positive", "not_negative", "is_zero"):
+    if function.jumps:
         return  # these jump: the extreme is a limit, which no point has
     point = found.point[0]
     assert ((point >= low) & (point <= high)).all()
@@ -166,3 +171,13 @@ def test_where_a_function_is_not_defined_nothing_is_known(name):
         found = _function(name).extreme(1, (np.zeros(1),), ((low, high),)).value
     assert not np.isfinite(most[0] - least[0])
     assert found[0] == np.inf
+
+
+def test_a_product_with_zero_or_one_has_an_exact_range():
+    product = FUNCTIONS["product"]()
+    for factor, expected in (((0.0, 1.0), (0.0, 0.3)), ((-1.0, 0.0), (-0.3, 0.0)), ((1.0, 1.0), (0.1, 0.3))):
+        boxes = tuple((np.array([low]), np.array([high])) for low, high in (factor, (0.1, 0.3)))
+        assert product.range(boxes) == expected
+    rounded = product.range(((np.array([0.1]), np.array([0.3])),) * 2)
+    assert Fraction(float(rounded[0][0])) < Fraction(0.1) ** 2
+    assert Fraction(float(rounded[1][0])) > Fraction(0.3) ** 2

@@ -94,8 +94,15 @@ def test_the_gradient_is_that_of_the_program():
     [
         (lambda x: jnp.sort(x), "sort"),
         (lambda x: x.astype(jnp.float16).astype(x.dtype), "float16"),
-        (lambda x: 2.0 ** (x[0] * x), "exponent"),
-        (lambda x: x[jnp.int32(x[0])], "int32"),
+        (lambda x: (-2.0) ** (x[0] * x), "exponent depends"),
+        (lambda x: x[jnp.int32(x[0])], "an index that depends"),
+        (lambda x: jnp.arange(3.0)[jnp.int32(x[0])], "an index that depends"),
+        (lambda x: jax.lax.dynamic_slice(x, (jnp.int32(x[0]),), (2,)), "an index that depends"),
+        (lambda x: jnp.zeros(3).at[jnp.int32(x[0])].set(1.0), "an index that depends"),
+        (lambda x: jnp.int32(x) // 2, "whole numbers that depend"),
+        (lambda x: ~jnp.int32(x), "whole numbers that depend"),
+        (lambda x: jnp.int32(x) & 1, "whole numbers that depend"),
+        (lambda x: x[:2] + jax.random.normal(jax.random.key(0), (2,)), "random numbers"),
     ],
 )
 def test_what_bounds_cannot_read_is_named_with_its_line(function, named):

@@ -1,6 +1,8 @@
 """Functions that programs write out of others: one node each, the same values, bounds near the true range."""
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +45,10 @@ def _erf_gelu(x):
     return 0.5 * x * (1 + jax.scipy.special.erf(x * np.sqrt(0.5)))
 
 
+def _quotient_gelu(x):
+    return x * (1 + jax.scipy.special.erf(x / np.sqrt(2))) / 2
+
+
 def _layer(function):
     return lambda x: function(_WEIGHTS @ x + _OFFSETS)
 
@@ -56,6 +62,11 @@ KNOWN = {
     "gelu by erf": (_erf_gelu, "gelu"),
     "gelu turned": (lambda x: x * (1 - jax.scipy.special.erf(0.7 * x)), "gelu"),
     "erf only": (lambda x: x * jax.scipy.special.erf(x), "gelu"),
+    "gelu by a quotient": (_quotient_gelu, "gelu"),
+    "half a gelu first": (lambda x: (x / 2) * (jax.scipy.special.erf(x / np.sqrt(2)) + 1), "gelu"),
+    "gelu turned by a quotient": (lambda x: x * (1 + jax.scipy.special.erf(x / -1.7)), "gelu"),
+    "silu by a quotient": (lambda x: x * jax.nn.sigmoid(x / 3), "silu"),
+    "layer of gelu by a quotient": (_layer(lambda z: _quotient_gelu(z)), "gelu"),
     "softplus": (jax.nn.softplus, "softplus"),
     "log sigmoid": (jax.nn.log_sigmoid, "softplus"),
     "layer of silu": (_layer(jax.nn.silu), "silu"),
@@ -110,6 +121,11 @@ def test_its_bounds_are_the_true_range_where_it_turns(name):
         lambda x: x * jax.nn.sigmoid(-x),
         lambda x: x * jax.nn.sigmoid(np.arange(1.0, 5.0) * x),
         lambda x: (x + 1) * jax.scipy.special.erf(x),
+        lambda x: x[::-1] * jax.scipy.special.erf(x / np.sqrt(2)),
+        lambda x: x * jax.scipy.special.erf(x / np.arange(3.0, 7.0)),
+        lambda x: x * jax.nn.sigmoid(x / -3),
+        lambda x: x * jax.scipy.special.erf(x / 3e6),
+        lambda x: x * jax.scipy.special.erf((x + 1) / 3),
         lambda x: jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x[::-1]))),
         lambda x: jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-2 * jnp.abs(x))),
         lambda x: jnp.maximum(x, 0) + jnp.log1p(2 * jnp.exp(-jnp.abs(x))),
@@ -130,6 +146,26 @@ def test_its_bounds_are_the_true_range_where_it_turns(name):
 def test_what_only_looks_like_it_stays_as_it_is(function):
     found = {node.function for node in _lowered(function).nodes}
     assert not found & {"silu", "gelu", "softplus", "elu"}
+
+
+@pytest.mark.parametrize("divisor", [np.sqrt(2), 3.0, 0.7, 49.0])
+@pytest.mark.parametrize("gate", [math.erf, lambda z: 1 / (1 + math.exp(-z))])
+def test_what_a_rounded_rate_may_cost_is_told(divisor, gate):
+    """Where z g(z / c) differs most from z g(r z) the difference lies within the remainder, with room."""
+    rate, steps = 1 / divisor, np.linspace(-8, 8, 4001) * divisor
+    slope = np.array([(gate(z / divisor + 1e-6) - gate(z / divisor - 1e-6)) / 2e-6 for z in steps])
+    exact = abs(Fraction(rate) * Fraction(divisor) - 1)
+    most = float(exact) * np.abs(steps * (steps / divisor) * slope).max()
+    function = jax.scipy.special.erf if gate is math.erf else jax.nn.sigmoid
+    output = _lowered(lambda x: x * function(x / divisor)).output
+    assert output.roundings * 2.0**-52 * output.reach_bias.min() > 2 * most
+
+
+def test_bounds_of_a_gelu_by_a_quotient_are_those_of_a_gelu():
+    low, high = np.full((1, 4), -2.0), np.full((1, 4), 1.0)
+    found = [bounds(_lowered(KNOWN[name][0]), low, high)[:2] for name in ("gelu", "gelu by a quotient")]
+    np.testing.assert_allclose(found[1], found[0], atol=1e-13)
+    assert (found[1][0] <= _quotient_gelu(-0.7517915)).all()
 
 
 @pytest.mark.parametrize("rate", [1e-6, 0.02, 1.0, 1e6])
@@ -165,7 +201,10 @@ def test_what_is_defined_everywhere_is_finite_and_what_may_not_be_is_named():
             network_of(trace(function, jnp.zeros(2)))
 
 
-@pytest.mark.parametrize("name", ["layer of silu", "layer of gelu", "layer of softplus", "layer of elu"])
+@pytest.mark.parametrize(
+    "name",
+    ["layer of silu", "layer of gelu", "layer of gelu by a quotient", "layer of softplus", "layer of elu"],
+)
 def test_a_proof_is_checked_again(name):
     network = _lowered(KNOWN[name][0])
     low, high = np.full(4, -0.5), np.full(4, 0.5)

@@ -16,7 +16,10 @@ from attractor.certify.recheck.checker import _Checker
 from attractor.certify.recheck.claim import Claim
 from attractor.certify.recheck.well_formed import check_claim, check_tree
 
-_PARAMETERS = {"clip": (-1.0, 0.5), "power": (3.0,), "silu": (1.3,), "gelu": (0.7,), "elu": (1.5, 0.8)}
+_PARAMETERS = {
+    "clip": (-1.0, 0.5), "power": (3.0,), "silu": (1.3,), "gelu": (0.7,), "elu": (1.5, 0.8),
+    "within": (-1e12, 1e12),
+}  # fmt: skip
 
 
 def _map(generator, out, inside):

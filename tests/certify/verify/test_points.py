@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import attractor.certify.verify.solve as solving
+from attractor.certify.dual.attack import Attack
 from attractor.certify.verify.solve import Satisfied, solve_query, write_certificate
 from attractor.certify.verify.vnnlib_files import read_query
 
@@ -18,6 +19,12 @@ _TENTH = np.float32(0.1)
 def rectified(tmp_path_factory):
     """y = relu(x0 - x1) - 0.25."""
     return saved(tmp_path_factory.mktemp("net") / "net.onnx", "Relu", [[1.0], [-1.0]], [0.0], [-0.25])
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """y = relu(x0), whose ends are exact."""
+    return saved(tmp_path_factory.mktemp("net") / "single.onnx", "Relu", [[1.0], [0.0]], [0.0], [0.0])
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +162,32 @@ def test_boxes_that_the_time_does_not_reach_are_neither_stated_nor_called_absent
     assert found.lower == -np.inf
     assert len(stated) < 3
     assert solve_query(read_query(path), {"N": bent}, seconds=60).answer is Satisfied.UNSAT
+
+
+_JUST_INSIDE = [
+    "(< Y_0 0.5000000000000000000000000000001)",
+    "(> Y_0 0.7499999999999999999999999999999)",
+    "(< (* 3 Y_0) 1.5000000000000000000000000001)",
+    "(> (* 0.1 Y_0) 0.07499999999999999999999999999)",
+]
+
+
+@pytest.mark.parametrize("condition", _JUST_INSIDE)
+def test_a_threshold_that_is_rounded_to_what_is_attained_is_never_unsatisfied(
+    single, tmp_path, condition, monkeypatch
+):
+    """The least (largest) output is a float that lies just on the other side of a threshold that is none."""
+    monkeypatch.setattr(Attack, "tried", lambda *_: False)
+    monkeypatch.setattr(Attack, "round", lambda *_: False)
+    box = ["(>= X_0 0.5)", "(<= X_0 0.75)", "(<= X_1 0)", "(>= X_1 0)"]
+    found = asked(tmp_path, single, *box, condition, seconds=1)
+    assert found.answer is not Satisfied.UNSAT
+
+
+@pytest.mark.parametrize("condition", ["(< Y_0 0.5)", "(> Y_0 0.75)", "(< (* 3 Y_0) 1.5)"])
+def test_a_threshold_that_is_a_float_is_met_and_certified(single, tmp_path, condition):
+    box = ["(>= X_0 0.5)", "(<= X_0 0.75)", "(<= X_1 0)", "(>= X_1 0)"]
+    found = asked(tmp_path, single, *box, condition, seconds=5)
+    assert found.answer is Satisfied.UNSAT
+    said = write_certificate(found, {"N": single}, tmp_path / "query.vnnlib", tmp_path / "c.npz")
+    assert "checked on" in said

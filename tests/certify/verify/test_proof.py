@@ -9,7 +9,10 @@ import pytest
 import attractor
 from attractor.cells import GRU, LSTM, Cell
 from attractor.certify.dual.attack import Attack
-from attractor.certify.verify import Answer, prove
+from attractor.certify.recheck.certificate import load
+from attractor.certify.recheck.checker import recheck
+from attractor.certify.verify import Answer, InBand, decide, prove
+from attractor.certify.verify.proof import claim_of
 from attractor.errors import InputDataError, ShapeError, UnsupportedError
 
 
@@ -193,3 +196,76 @@ def test_what_is_undefined_is_not_proved_where_it_cancels_or_is_chosen_away(name
 def test_factors_that_float64_would_lose_are_refused(function):
     with pytest.raises(UnsupportedError, match="beyond 1e-150 to 1e150"):
         prove(function, [0.0], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "named"),
+    [
+        (lambda x: x if x[0] > 0 else -x, UnsupportedError, r"decides in Python.*jnp.where"),
+        (lambda x: x - float(x[0]), UnsupportedError, "decides in Python"),
+        (lambda x: x - jnp.asarray(np.tanh(np.asarray(x))), UnsupportedError, "use jax.numpy"),
+        (lambda x: x[: int(x[0])], UnsupportedError, "decides in Python"),
+        (lambda x: x + jax.random.normal(jax.random.key(0), (2,)), UnsupportedError, "random numbers"),
+        (lambda x: jax.ops.segment_max(x, jnp.zeros(2, int), 1), UnsupportedError, "scatter-max"),
+        (lambda x: None, ShapeError, "NoneType in place of an array"),
+        (lambda x: "a word", ShapeError, "str in place of an array"),
+        (lambda x: (x, "a word"), ShapeError, "tuple in place of an array"),
+    ],
+)
+@pytest.mark.parametrize("ask", [prove, lambda f, *box: decide(f, InBand(high=1.0), *box)])
+def test_what_cannot_be_traced_is_said_in_our_words(function, error, named, ask):
+    with pytest.raises(error, match=named):
+        ask(function, [-1.0, -1.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "several", [lambda x: (x - 2, x[0] * x[1]), lambda x: {"a": x[0], "b": [x - 1.5, -1.0]}]
+)
+def test_several_arrays_are_quantities_one_after_the_other(several):
+    assert (
+        prove(lambda x: jax.tree.map(lambda y: y - 5, several(x)), -np.ones(2), np.ones(2)).answer
+        is Answer.HOLDS
+    )
+    found = prove(several, -np.ones(2), np.ones(2))
+    assert found.answer is Answer.VIOLATED
+    leaves = np.concatenate([np.ravel(one) for one in jax.tree.leaves(several(jnp.asarray(found.witness)))])
+    assert found.excess[1] == pytest.approx(leaves.max(), abs=1e-6)
+    assert decide(several, InBand(high=2.0), -np.ones(2), np.ones(2)).answer is Answer.HOLDS
+
+
+_EXACT = {
+    "a share": lambda x: jax.nn.softmax(x)[0] - 1,
+    "the opposite of a share": lambda x: -jax.nn.softmax(jnp.stack([x[0], x[1], x[0] - x[1]])),
+    "a sigmoid": lambda x: jax.nn.sigmoid(50 * x[0]) - 1,
+    "a hyperbolic tangent": lambda x: -1 - jnp.tanh(x),
+    "a sine": lambda x: jnp.stack([jnp.sin(9 * x[0]) - 1, -jnp.exp(x[1])]),
+}
+
+
+@pytest.mark.parametrize("name", list(_EXACT))
+def test_a_threshold_at_the_end_of_what_a_function_reaches_is_proved_and_checked(name, tmp_path):
+    box = -1000 * np.ones(2), 1000 * np.ones(2)
+    found = prove(_EXACT[name], *box, seconds=10, certificate=tmp_path / "c.npz")
+    assert found.answer is Answer.HOLDS
+    assert "checked on" in found.certificate
+    (part,) = load(tmp_path / "c.npz").parts
+    for by in (1e-15, 1e-9):  # what is met in the limit, or by rounding
+        forged = claim_of(lambda x, by=by: jnp.asarray(_EXACT[name](x)) + by, *box)
+        assert not recheck(forged, part.tree).accepted
+
+
+@pytest.mark.parametrize(
+    ("function", "exact"),
+    [
+        (lambda x: 2 * (x - 0.5) + 0.25, True),
+        (lambda x: (x + 0.1) * 3, False),
+        (lambda x: x * 0.1 * 3, False),
+        (lambda x: x + 0.1 + 0.2, False),
+        (lambda x: x + 0.5 + 0.25, True),
+        (lambda x: jnp.array([[0.1, 0.0], [0.0, -3.0]]) @ jnp.stack([x[0], jnp.float64(1.0)]), True),
+        (lambda x: jnp.array([[0.1, 0.3]]) @ jnp.stack([x[0], x[0]]), False),
+    ],
+)
+def test_maps_are_exact_where_no_number_of_them_was_rounded(function, exact):
+    output = claim_of(function, [0.0, 0.0], [1.0, 1.0]).network.output
+    assert (output.roundings == 0) == exact

@@ -2,7 +2,7 @@
 
 The bound of an objective misses what it is by the gaps between lines and functions, each times the size of
 its coefficient. A cut along an input narrows every gap that the width of that input makes up; a cut of an
-inner value removes (at a kink) or narrows one gap, whatever the number of inputs.
+inner value removes (at a kink or a jump) or narrows one gap, whatever the number of inputs.
 """
 
 import numpy as np
@@ -70,7 +70,7 @@ def inner_cuts(
             continue
         score = np.abs(_of_piece(coefficients, chosen)) * gap_of(known.lines[index], known.boxes[index])
         for number, (low, high) in enumerate(known.boxes[index]):
-            at = _places(node, low, high)
+            at = node.rule.cut((low, high))
             inside = (low < at) & (at < high) & np.isfinite(score)
             entry = np.argmax(np.where(inside, score, -1.0), axis=-1)
             own = np.where(inside[rows, entry], score[rows, entry], -1.0)
@@ -79,13 +79,6 @@ def inner_cuts(
             new = Cuts(np.full_like(entry, index), np.full_like(entry, number), entry, at[rows, entry])
             found = Cuts(*(np.where(better, a, b) for a, b in zip(new, found, strict=True)))
     return found
-
-
-def _places(node: Node, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """At a kink, else in the middle."""
-    if node.function in ("relu", "abs", "leaky_relu"):
-        return np.zeros_like(low)
-    return (low + high) / 2
 
 
 def _of_piece(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:

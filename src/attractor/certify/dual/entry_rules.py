@@ -29,11 +29,13 @@ from .expressions import (
     sum_of,
     taken,
 )
+from .function import TRANSCENDENTAL
 from .fusion import merged
 from .kinks import clipped, rectified
+from .linear_maps import is_power_of_two
 from .network import Affine
 from .origins import noted
-from .recognised import added_unit, chosen_unit, is_defined, is_positive, self_gated, softened
+from .recognised import added_unit, chosen_unit, cut_off, is_defined, is_positive, self_gated, softened
 
 
 def add(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
@@ -69,7 +71,9 @@ def negative(lowering: Lowering, _: JaxprEqn, one: Expression) -> Expression:
 
 
 def times(lowering: Lowering, one: Expression, factors: np.ndarray | float) -> Expression:
-    """Every entry times a known number, which is remembered."""
+    """Every entry times a known number, which is remembered; nothing is left of what is times zero."""
+    if not np.any(factors) and one.affine.finite:
+        return Expression(one.shape, Affine({}, np.zeros(prod(one.shape))))
     return noted(lowering, scaled(one, factors), "multiple", one, np.broadcast_to(factors, one.shape))
 
 
@@ -116,7 +120,9 @@ def divide(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> 
         with np.errstate(divide="ignore"):
             found = times(lowering, one, 1.0 / other)
         # One over a number is rounded, but for powers of two.
-        return found if (np.abs(np.frexp(other)[0]) == 0.5).all() else doubted(found)
+        if is_power_of_two(other):
+            return found
+        return noted(lowering, doubted(found), "quotient", one, np.broadcast_to(other, one.shape))
     share = softmax(lowering, equation, one, other) if isinstance(one, Expression) else None
     if share is not None:
         return share
@@ -184,18 +190,42 @@ def _raised(lowering: Lowering, equation: JaxprEqn, one: Expression, exponent: i
 
 
 def power(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value) -> Expression:
-    """z^k for a known k: a whole one, a root, else exp(k log z)."""
+    """A whole power, a root, a power of a known number; else exp(k log z), which is defined where log is."""
+    one, other = spread(equation, one, other)
+    if not isinstance(one, Expression):
+        if not isinstance(other, Expression):
+            raise _known(equation)
+        return _of_base(lowering, equation, one, other)
     exponents = np.zeros(0) if isinstance(other, Expression) else np.unique(other)
-    if len(exponents) == 1 and isinstance(one, Expression):
+    if len(exponents) == 1:
         exponent = float(exponents[0])
         if exponent == 0.5:
             return lowering.node("sqrt", [one], equation)
         if exponent.is_integer() and exponent >= 1:
             return one if exponent == 1 else _raised(lowering, equation, one, int(exponent))
-    if isinstance(one, Expression) and not isinstance(other, Expression):
-        exponent = scaled(lowering.node("log", [one], equation), other)
-        return lowering.node("exp", [exponent], equation)
-    raise UnsupportedError(f"verification: a power whose exponent is not known{location(equation)}")
+    logarithm_of_base = lowering.node("log", [one], equation)
+    if isinstance(other, Expression):
+        exponent_ = lowering.node("product", [other, logarithm_of_base], equation)
+    else:
+        exponent_ = scaled(logarithm_of_base, other)
+    return lowering.node("exp", [exponent_], equation)
+
+
+def _of_base(lowering: Lowering, equation: JaxprEqn, base: np.ndarray, exponent: Expression) -> Expression:
+    """a^z = exp(z log a), whose logarithm is rounded; of powers of two 2^(z k), which is not.
+
+    Raises:
+        UnsupportedError: a base that is not above zero.
+    """
+    if not (base > 0).all():
+        raise UnsupportedError(
+            f"verification: a power of {float(base.min()):g} whose exponent depends on the input"
+            f"{location(equation)}; the base must be above zero"
+        )
+    sizes, exponents = np.frexp(base)
+    if (sizes == 0.5).all():
+        return lowering.node("exp2", [scaled(exponent, exponents - 1.0)], equation)
+    return lowering.node("exp", [doubted(scaled(exponent, np.log(base)), TRANSCENDENTAL)], equation)
 
 
 def compare(function: str, *, turned: bool, opposite: bool = False) -> Callable[..., Value]:
@@ -222,18 +252,29 @@ def select(lowering: Lowering, equation: JaxprEqn, which: Value, *cases: Value) 
         size = index.size
         whole = stacked([affine_of(case) for case in spread(equation, *cases)])
         return taken(whole, np.asarray(index * size + np.arange(size).reshape(index.shape)))
-    if len(cases) != 2:
-        raise UnsupportedError(f"verification: a choice between {len(cases)} cases{location(equation)}")
+    if len(cases) != 2 or aval(equation.invars[0]).dtype != bool:
+        raise UnsupportedError(
+            f"verification: a choice between {len(cases)} cases by a number{location(equation)}"
+        )
     which, no, yes = spread(equation, which, *cases)
     if not isinstance(which, Expression):
         raise _known(equation)
-    unit = chosen_unit(lowering, equation, which, no, yes)
+    unit = chosen_unit(lowering, equation, which, no, yes) or cut_off(lowering, equation, which, no, yes)
     if unit is not None:
         return unit
-    gain = difference(yes, no)
+    gain = _gain(yes, no)
     turned = rectified(lowering, equation, which, gain) if isinstance(gain, Expression) else None
     chosen = multiply(lowering, equation, which, gain) if turned is None else turned
     return merged(lowering, sum_of(no, chosen))
+
+
+def _gain(yes: Value, no: Value) -> Value:
+    """Yes - no, which is known where both are."""
+    if isinstance(yes, Expression) or isinstance(no, Expression):
+        return difference(yes, no)
+    found = np.asarray(yes - no)
+    exact = ((found + no == yes) & (yes - found == no)).all()
+    return found if exact else difference(yes, no)
 
 
 def negation(_: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
@@ -250,22 +291,6 @@ def disjunction(lowering: Lowering, equation: JaxprEqn, one: Value, other: Value
     """Their sum less their product."""
     both = multiply(lowering, equation, one, other)
     return difference(sum_of(*spread(equation, one, other)), both)
-
-
-def convert(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:
-    """A wider type changes nothing, a truth value is whether a number is not zero; others are refused."""
-    before, after = (np.dtype(aval(atom).dtype) for atom in (equation.invars[0], equation.outvars[0]))
-    if after.kind == "b":
-        zero = lowering.node("is_zero", [one], equation)
-        return difference(np.ones(one.shape), zero)
-    if after.kind == "f" and (
-        before.kind in "b" or (before.kind == "f" and after.itemsize >= before.itemsize)
-    ):
-        return one
-    raise UnsupportedError(
-        f"verification: what depends on the input is rounded from {before} to {after}{location(equation)}; "
-        "compute in one type"
-    )
 
 
 def reciprocal_root(lowering: Lowering, equation: JaxprEqn, one: Expression) -> Expression:

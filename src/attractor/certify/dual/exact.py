@@ -6,6 +6,7 @@ choices, jumps, products and powers do, tanh does not. The numbers of the networ
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import ceil, floor, trunc
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,9 @@ from .network import Affine, Network, Node
 
 # Products of one evaluation, and bits of one of its numbers; beyond either a search is better off without.
 _MOST_PRODUCTS, _MOST_BITS = 20_000, 20_000
+
+# Terms of a sum, and what sums of magnitudes may miss themselves.
+_MOST_TERMS, _WIDER = 256, Fraction(1 + 1e-9)
 
 Exact: TypeAlias = list[Fraction]
 # A function of the parameters of a node and of its arguments.
@@ -44,7 +48,10 @@ def exact_outputs(network: Network, point: Float[np.ndarray, " inputs"]) -> tupl
     for node in network.nodes:
         if not _is_short(node, made := _arguments(node, known)):
             return None
-        known.append([_RULES[node.function](node.parameters, one) for one in made])
+        try:
+            known.append([_RULES[node.function](node.parameters, one) for one in made])
+        except ArithmeticError:  # it is not defined there
+            return None
     return tuple(_applied(network.output, known))
 
 
@@ -89,6 +96,16 @@ def _clipped(parameters: tuple[float, ...], entry: tuple[Fraction, ...]) -> Frac
     return Fraction(most) if entry[0] > most else entry[0]
 
 
+def _within(parameters: tuple[float, ...], one: Fraction) -> Fraction:
+    if not parameters[0] <= one <= parameters[1]:
+        raise ArithmeticError(f"{float(one):g} lies outside of what a whole number can be")
+    return one
+
+
+def _sign(one: Fraction) -> Fraction:
+    return Fraction((one > 0) - (one < 0))
+
+
 _RULES: Mapping[str, _Rule] = {
     "relu": lambda _, entry: max(entry[0], _ZERO),
     "clip": _clipped,
@@ -98,7 +115,48 @@ _RULES: Mapping[str, _Rule] = {
     "not_negative": lambda _, entry: _ONE if entry[0] >= 0 else _ZERO,
     "is_zero": lambda _, entry: _ONE if entry[0] == 0 else _ZERO,
     "power": lambda parameters, entry: entry[0] ** int(parameters[0]),
+    "within": lambda parameters, entry: _within(parameters, entry[0]),
+    "floor": lambda _, entry: Fraction(floor(entry[0])),
+    "ceil": lambda _, entry: Fraction(ceil(entry[0])),
+    "trunc": lambda _, entry: Fraction(trunc(entry[0])),
+    "round": lambda _, entry: Fraction(round(entry[0])),  # halves to even
+    "round_away": lambda _, entry: Fraction(trunc(entry[0] + _sign(entry[0]) / 2)),
+    "sign": lambda _, entry: _sign(entry[0]),
 }
+
+
+def least_sum(
+    one: Affine, entry: int, lows: Sequence[np.ndarray], highs: Sequence[np.ndarray]
+) -> Fraction | None:
+    """No value of an entry of an affine function is smaller on a box of what it reads; without rounding.
+
+    What folding may have cost is relative to the values, and nothing where these are zero.
+
+    Args:
+        one: the affine function.
+        entry: of it.
+        lows: least of all values that it may read, by their number.
+        highs: largest ones.
+
+    Returns:
+        The sum of the least terms; None where some value has no bound, or there are too many.
+    """
+    unit = Fraction(one.roundings, 1 << 52) * _WIDER
+    total = Fraction(float(one.bias[entry])) - unit * Fraction(float(one.reach_bias[entry]))
+    for source in one.terms.keys() | one.reach_terms.keys():
+        weights, sizes = (
+            parts[source].chosen(np.array([entry]))[0] if source in parts else np.zeros(len(lows[source]))
+            for parts in (one.terms, one.reach_terms)
+        )
+        columns = np.flatnonzero((weights != 0) | ((sizes != 0) & bool(one.roundings)))
+        ends = lows[source][columns], highs[source][columns]
+        if len(columns) > _MOST_TERMS or not np.isfinite(ends).all():
+            return None
+        for column, low, high in zip(columns, *ends, strict=True):
+            weight, error = Fraction(float(weights[column])), unit * Fraction(float(sizes[column]))
+            factors = (weight - error, weight + error)
+            total += min(factor * Fraction(float(end)) for factor in factors for end in (low, high))
+    return total
 
 
 def below(exact: Fraction) -> float:

@@ -18,7 +18,9 @@ from .linear_maps import (
     Selection,
     Sparse,
     composed,
+    dense_of,
     identity,
+    is_power_of_two,
     is_signed_choice,
     numbers_of,
     summed,
@@ -27,6 +29,9 @@ from .network import Affine, Node
 
 # Factors from this number to one over it: the product of two of them loses no digits in float64.
 _LEAST = 1e-150
+
+# Numbers of maps whose product is looked at more closely.
+_MOST = 1 << 14
 
 # Functions h whose product h(x) y is a function of its own.
 PRODUCT_WITH = {"logistic": "gated", "tanh": "tanh_product"}
@@ -190,27 +195,51 @@ def mapped(one: LinearMap, inner: Affine) -> Affine:
     bias = one.apply(inner.bias)
     for part in terms.values():
         check_range(numbers_of(part))
-    if inner.roundings == 0 and (is_signed_choice(one) or inner.plain):
+    if inner.roundings == 0 and (is_signed_choice(one) or inner.plain or _is_exact(one, inner)):
         return Affine(terms, bias)
     size = one.magnitude
     sizes = {source: composed(size, part) for source, part in inner.reach_terms.items()}
     return Affine(terms, bias, sizes, size.apply(inner.reach_bias), inner.roundings + one.terms + 2)
 
 
+def _is_exact(one: LinearMap, inner: Affine) -> bool:
+    """Whether every number of a small product of maps is one product of two numbers, which loses nothing."""
+    if max(prod(one.shape), *(prod(part.shape) for part in inner.terms.values()), 0) > _MOST:
+        return False
+    outer = dense_of(one)
+    parts = [*(dense_of(part) for part in inner.terms.values()), inner.bias[:, None]]
+    return all(_is_exact_product(outer, part) for part in parts)
+
+
+def _is_exact_product(outer: np.ndarray, part: np.ndarray) -> bool:
+    once = ((outer != 0).astype(int) @ (part != 0).astype(int)).max(initial=0) <= 1
+    return bool(once) and any(is_power_of_two(side[side != 0]) for side in (outer, part))
+
+
 def plus(one: Affine, other: Affine) -> Affine:
     """The sum of two affine functions, with what folding them may cost."""
     terms = _summed(one.terms, other.terms)
     bias = one.bias + other.bias
-    apart = one.terms.keys().isdisjoint(other.terms)
+    shared = one.terms.keys() & other.terms.keys()
     if (
-        apart
-        and one.roundings == other.roundings == 0
-        and not (one.bias.astype(bool) & other.bias.astype(bool)).any()
+        one.roundings == other.roundings == 0
+        and _is_exact_sum(bias, one.bias, other.bias)
+        and all(_is_exact_map(terms[each], one.terms[each], other.terms[each]) for each in shared)
     ):
         return Affine(terms, bias)
     sizes = _summed(one.reach_terms, other.reach_terms)
     roundings = max(one.roundings, other.roundings) + 2
     return Affine(terms, bias, sizes, one.reach_bias + other.reach_bias, roundings)
+
+
+def _is_exact_sum(total: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a sum of numbers lost nothing: then each of both is left without the other."""
+    return bool(((total - one == other) & (total - other == one)).all())
+
+
+def _is_exact_map(total: LinearMap, one: LinearMap, other: LinearMap) -> bool:
+    """The same of small maps; that large ones lost nothing is not looked for."""
+    return prod(one.shape) <= _MOST and _is_exact_sum(*(dense_of(each) for each in (total, one, other)))
 
 
 def _summed(one: Mapping[int, LinearMap], other: Mapping[int, LinearMap]) -> dict[int, LinearMap]:
@@ -227,10 +256,10 @@ def scaled(value: Expression, factors: np.ndarray | float) -> Expression:
     return Expression(value.shape, mapped(Selection(np.arange(size), flat, size), value.affine))
 
 
-def doubted(value: Expression) -> Expression:
-    """An expression whose factors and constants were rounded once more than it says."""
+def doubted(value: Expression, units: int = 2) -> Expression:
+    """An expression whose factors and constants were rounded by some units more than it says."""
     affine = value.affine
-    return Expression(value.shape, replace(affine, roundings=affine.roundings + 2))
+    return Expression(value.shape, replace(affine, roundings=affine.roundings + units))
 
 
 def sum_of(one: Value, other: Value) -> Expression:

@@ -55,10 +55,16 @@ class Function(ABC):
     units = 1
     # Whether there are numbers that h is not defined at.
     partial = False
+    # Whether h jumps, so that its slopes do not tell how it changes.
+    jumps = False
 
     def defined(self, boxes: Boxes) -> np.ndarray:
         """Whether h is defined on all of each box."""
         return np.ones(boxes[0][0].shape, bool)
+
+    def cut(self, box: Box) -> np.ndarray:
+        """Where to cut a box of an argument in two; what is not inside of it is no cut."""
+        return (box[0] + box[1]) / 2
 
     @abstractmethod
     def value(self, point: Point) -> np.ndarray:

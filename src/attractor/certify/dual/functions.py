@@ -5,9 +5,10 @@ from functools import partial
 
 from .bent import LOGISTIC, NORMAL, ExponentialUnit, SelfGated
 from .function import Function
-from .piecewise import Clip, IsZero, Jump, Rectifier
+from .piecewise import Clip, IsZero, Rectifier, Within
 from .products import GatedProduct, GatedTanh, Product
 from .smooth import SMOOTH, Power
+from .stairs import STAIRS
 
 
 def _without_parameters(function: Function) -> Callable[..., Function]:
@@ -18,8 +19,7 @@ def _without_parameters(function: Function) -> Callable[..., Function]:
 FUNCTIONS: Mapping[str, Callable[..., Function]] = {
     "relu": _without_parameters(Rectifier()),
     "clip": Clip,
-    "positive": _without_parameters(Jump(closed=False)),
-    "not_negative": _without_parameters(Jump(closed=True)),
+    "within": Within,
     "is_zero": _without_parameters(IsZero()),
     "power": Power,
     "elu": ExponentialUnit,
@@ -29,5 +29,5 @@ FUNCTIONS: Mapping[str, Callable[..., Function]] = {
     "gated": _without_parameters(GatedProduct(SMOOTH["logistic"])),
     "tanh_product": _without_parameters(GatedProduct(SMOOTH["tanh"])),
     "gated_tanh": _without_parameters(GatedTanh()),
-    **{name: _without_parameters(function) for name, function in SMOOTH.items()},
+    **{name: _without_parameters(function) for name, function in (SMOOTH | STAIRS).items()},
 }

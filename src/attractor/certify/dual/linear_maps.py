@@ -175,14 +175,19 @@ def _shape(matrix: sparse.csr_array) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
+def _flat(rows: np.ndarray) -> np.ndarray:
+    """All rows below each other, also those without entries."""
+    return rows.reshape(prod(rows.shape[:-1]), rows.shape[-1])
+
+
 def _times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """One product of matrices, where a stack of few rows each would be many products with vectors."""
-    flat = rows.reshape(-1, rows.shape[-1]) @ matrix
+    flat = _flat(rows) @ matrix
     return flat.reshape(*rows.shape[:-1], matrix.shape[1])
 
 
 def _times_sparse(rows: np.ndarray, matrix: sparse.csr_array) -> np.ndarray:
-    flat = rows.reshape(-1, rows.shape[-1])
+    flat = _flat(rows)
     return (matrix @ flat.T).T.reshape(*rows.shape[:-1], _shape(matrix)[0])
 
 
@@ -198,6 +203,12 @@ def numbers_of(one: LinearMap) -> np.ndarray:
     if isinstance(one, Selection):
         return one.factors
     return one.matrix.ravel() if isinstance(one, Dense) else one.matrix.data
+
+
+def is_power_of_two(factors: np.ndarray) -> bool:
+    """Whether a product with these is exact."""
+    sizes, powers = np.frexp(factors)
+    return bool((np.abs(sizes) == 0.5).all() and (np.abs(powers) < 100).all())
 
 
 def is_signed_choice(one: LinearMap, *, once: bool = False) -> bool:

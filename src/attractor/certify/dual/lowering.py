@@ -10,6 +10,8 @@ share a factor are one where they are added.
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
@@ -18,6 +20,7 @@ from attractor.program import Program, location
 from attractor.program.walk import apply, aval, bound, forward, value_of
 
 from . import entry_rules as entries
+from . import scatters
 from .array_rules import contract, convolve, cumulative_sum, reduce_extreme, reduce_sum
 from .expressions import Expression, Lowering, Value, affine_of, check_range, shape_of, stacked, taken
 from .fusion import finished
@@ -25,6 +28,7 @@ from .linear_maps import Selection, numbers_of
 from .moves import MOVES, moved
 from .network import Affine, Network
 from .origins import Reading
+from .whole_numbers import Rule, convert, kept_whole, rounded
 
 
 @np.errstate(all="ignore")
@@ -87,6 +91,11 @@ def _evaluated(program: Program, equation: JaxprEqn, operands: list[np.ndarray])
     """An equation of known arrays; what only moves is moved by NumPy, for JAX would compile it."""
     if equation.primitive.name in MOVES:
         return moved(equation, operands)
+    if any(jnp.issubdtype(aval(one).dtype, jax.dtypes.extended) for one in equation.outvars):
+        raise UnsupportedError(
+            f"verification: random numbers are drawn within the function{location(equation)}; "
+            "draw them before, and let it take or close over them"
+        )
     return [np.asarray(one) for one in apply(program.jaxpr, equation, operands)]
 
 
@@ -95,9 +104,10 @@ def _moves(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     numbered: list[np.ndarray] = []
     parts: list[Affine] = []
     begin = 0
-    for operand in operands:
-        if not isinstance(operand, Expression) and operand.dtype.kind in "iu":
-            numbered.append(operand)  # an index, which says what is moved
+    indexed = equation.primitive.name in ("gather", "dynamic_slice")
+    for number, operand in enumerate(operands):
+        if indexed and number:  # an index, which says what is moved
+            numbered.append(_index(equation, operand))
             continue
         shape = shape_of(operand)
         numbered.append(np.arange(begin, begin + prod(shape)).reshape(shape))
@@ -107,7 +117,13 @@ def _moves(equation: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
     return [taken(whole, index) for index in moved(equation, numbered)]
 
 
-RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] = {
+def _index(equation: JaxprEqn, operand: Value) -> np.ndarray:
+    if isinstance(operand, Expression):
+        raise UnsupportedError(f"verification: an index that depends on the input{location(equation)}")
+    return operand
+
+
+_BARE: Mapping[str, Rule] = {
     "add": entries.add,
     "add_any": entries.add,
     "sub": entries.subtract,
@@ -134,7 +150,10 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "reduce_max": reduce_extreme(entries.largest),
     "reduce_min": reduce_extreme(entries.least),
     "select_n": entries.select,
-    "convert_element_type": entries.convert,
+    "convert_element_type": convert,
+    "round": rounded,
+    "scatter": scatters.written,
+    "scatter-add": scatters.added,
     "gt": entries.compare("positive", turned=False),
     "ge": entries.compare("not_negative", turned=False),
     "lt": entries.compare("positive", turned=True),
@@ -146,6 +165,10 @@ RULES: Mapping[str, Callable[..., Expression | np.ndarray | list[Expression]]] =
     "or": entries.disjunction,
     **{
         name: entries.scalar(name)
-        for name in ("tanh", "logistic", "erf", "exp", "exp2", "sqrt", "cbrt", "square", "sin")
+        for name in (
+            "tanh", "logistic", "erf", "exp", "exp2", "sqrt", "cbrt", "square", "sin",
+            "floor", "ceil", "sign",
+        )
     },
-}
+}  # fmt: skip
+RULES = kept_whole(_BARE)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .expressions import Expression, Lowering
+from .linear_maps import is_power_of_two
 from .network import Affine
 
 
@@ -19,11 +20,11 @@ class Origin(NamedTuple):
 
     Args:
         made: the affine function, kept so that its identity stays its own.
-        kind: "multiple", "absolute", "shifted", "below" (the smaller of it and zero), or
-            "logarithm" (of sums of its exponentials).
+        kind: "multiple", "quotient" (by known numbers, rounded), "absolute", "shifted", "below" (the smaller
+            of it and zero), or "logarithm" (of sums of its exponentials).
         of: what it was made of.
-        factors: of a multiple; of what is shifted, which number was taken from every entry, where equal ones
-            name one number; of a logarithm, which exponentials each sum is of.
+        factors: of a multiple; of a quotient, its divisors; of what is shifted, which number was taken from
+            every entry, where equal ones name one number; of a logarithm, which exponentials each sum is of.
     """
 
     made: Affine
@@ -80,7 +81,7 @@ def roots_of(lowering: Lowering, one: Affine) -> list[tuple[Affine, np.ndarray]]
     factors = np.ones(len(one.bias))
     found = [(one, factors)]
     while (origin := origin_of(lowering, one, "multiple")) is not None:
-        if not (_power_of_two(factors) or _power_of_two(origin.factors)):
+        if not (is_power_of_two(factors) or is_power_of_two(origin.factors)):
             break
         factors, one = factors * origin.factors, origin.of
         found.append((one, factors))
@@ -95,9 +96,3 @@ def root_of(lowering: Lowering, one: Affine) -> tuple[Affine, np.ndarray]:
         one: the affine function.
     """
     return roots_of(lowering, one)[-1]
-
-
-def _power_of_two(factors: np.ndarray) -> bool:
-    """Whether a product with these is exact."""
-    sizes, powers = np.frexp(factors)
-    return bool((np.abs(sizes) == 0.5).all() and (np.abs(powers) < 100).all())

@@ -1,4 +1,4 @@
-"""Functions made of straight pieces and jumps, whose extremes are at kinks and ends."""
+"""Functions made of straight pieces, whose extremes are at kinks and ends, and what is one point."""
 
 import numpy as np
 
@@ -12,6 +12,10 @@ class Rectifier(Function):
         """See the class."""
         (z,) = point
         return np.maximum(z, 0.0)
+
+    def cut(self, box: Box) -> np.ndarray:
+        """At the kink."""
+        return np.zeros_like(box[0])
 
     @quiet
     def gradient(self, point: Point) -> Point:
@@ -78,55 +82,62 @@ class Clip(Function):
         return [((end,), None) for end in ends]
 
 
-class Jump(Function):
-    """1 where z > 0 (or z >= 0), else 0."""
+class Within(Function):
+    """z itself between two numbers; not defined elsewhere, where whole numbers of a computer begin anew.
 
-    def __init__(self, *, closed: bool) -> None:
-        self.closed = closed
+    Args:
+        least: the least number that there is.
+        most: the largest one.
+    """
+
+    partial = True
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    @quiet
+    def defined(self, boxes: Boxes) -> np.ndarray:
+        """Between both."""
+        return np.asarray((boxes[0][0] >= self.least) & (boxes[0][1] <= self.most))
 
     def value(self, point: Point) -> np.ndarray:
         """See the class."""
         (z,) = point
-        return (z >= 0.0 if self.closed else z > 0.0).astype(float)
+        return np.where((z >= self.least) & (z <= self.most), z, np.nan)
 
-    @quiet
     def gradient(self, point: Point) -> Point:
-        """None."""
-        (z,) = point
-        return (np.zeros_like(z),)
+        """One."""
+        return (np.ones_like(point[0]),)
 
-    @quiet
     def range(self, boxes: Boxes) -> Box:
-        """Decided where zero is outside."""
-        return self.value((boxes[0][0],)), self.value((boxes[0][1],))
+        """Exact."""
+        return boxes[0]
 
-    @quiet
     def slopes(self, boxes: Boxes) -> tuple[Slopes, Slopes]:
-        """From the jump to the far end, on the side where that is near."""
-        low, high = boxes[0]
-        crossed = (low <= 0) & (high >= 0)
-        upper = np.where(crossed, np.minimum(1 / np.maximum(-low, TINY), 1e6), 0.0)
-        lower = np.where(crossed, np.minimum(1 / np.maximum(high, TINY), 1e6), 0.0)
-        return (np.where(high > -low, 0.0, upper),), (np.where(high > -low, lower, 0.0),)
+        """One."""
+        one = np.ones_like(boxes[0][0])
+        return (one,), (one,)
 
     def points(self, slopes: Slopes, boxes: Boxes) -> Candidates:
-        """The ends; the jump itself has both values, see `extreme`."""
-        low, high = boxes[0]
-        return [((low,), None), ((high,), None)]
+        """Not used, see `extreme`."""
+        return [((end,), None) for end in boxes[0]]
 
     @quiet
     def extreme(self, sign: int, slopes: Slopes, boxes: Boxes) -> Extreme:
-        """At an end, or at the jump with its larger (smaller) value."""
-        found = super().extreme(sign, slopes, boxes)
+        """Of (1 - s) z, at an end."""
         low, high = boxes[0]
-        inside = (low <= 0) & (high >= 0)
-        at_jump = np.where(inside, 1.0 if sign > 0 else 0.0, -np.inf * sign)
-        better = at_jump > found.value if sign > 0 else at_jump < found.value
-        return Extreme(np.where(better, at_jump, found.value), (np.where(better, 0.0, found.point[0]),))
+        ends = [
+            np.where(np.isnan(end), sign * np.inf, end)
+            for end in ((1.0 - slopes[0]) * low, (1.0 - slopes[0]) * high)
+        ]
+        first = ends[0] > ends[1] if sign > 0 else ends[0] < ends[1]
+        return Extreme(np.where(first, *ends), (np.where(first, low, high),))
 
 
 class IsZero(Function):
     """1 where z = 0, else 0."""
+
+    jumps = True
 
     def value(self, point: Point) -> np.ndarray:
         """See the class."""

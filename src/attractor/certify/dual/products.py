@@ -37,9 +37,14 @@ class Product(Function):
 
     @quiet
     def range(self, boxes: Boxes) -> Box:
-        """At corners."""
-        corners = [self.value(point) for point, _ in self.points((), boxes)]
-        return outward(np.minimum.reduce(corners), np.maximum.reduce(corners), 1)
+        """At corners; exact where a factor is zero or one, as slopes of kinks are."""
+        lows, highs = [], []
+        for (x, y), _ in self.points((), boxes):
+            corner, plain = x * y, _is_plain(x) | _is_plain(y)
+            low, high = outward(corner, corner, 1)
+            lows.append(np.where(plain, corner, low))
+            highs.append(np.where(plain, corner, high))
+        return np.minimum.reduce(lows), np.maximum.reduce(highs)
 
     @quiet
     def slopes(self, boxes: Boxes) -> tuple[Slopes, Slopes]:
@@ -50,6 +55,11 @@ class Product(Function):
     def points(self, slopes: Slopes, boxes: Boxes) -> Candidates:
         """The corners."""
         return [((x, y), None) for x in boxes[0] for y in boxes[1]]
+
+
+def _is_plain(factors: np.ndarray) -> np.ndarray:
+    """Where a product with a number is exact, whatever the other one."""
+    return (factors == 0.0) | (np.abs(factors) == 1.0)
 
 
 class GatedProduct(Function):

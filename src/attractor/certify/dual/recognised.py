@@ -5,11 +5,12 @@ larger of two numbers plus log(1 + exp(-|their difference|)).
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from .expressions import Expression, Lowering, Value, difference, scaled, sum_of
+from .expressions import Expression, Lowering, Value, difference, mapped, scaled, sum_of
 from .fusion import same
 from .linear_maps import Selection, is_in_order, sparse_of
 from .network import Affine, Node
@@ -37,7 +38,7 @@ def self_gated(
     common = _common_root(lowering, one.affine, node.arguments[0])
     if common is None:
         return None
-    base, share, rates = common
+    base, share, rates, rounded = common
     rate = float(rates[0]) if len(rates) else 0.0
     if not (rates == rate).all() or not _RATES[0] <= abs(rate) <= _RATES[1]:
         return None
@@ -53,18 +54,52 @@ def self_gated(
         own = _times(lowering.node("silu", [z], equation, rate), gate)
     else:
         return None
+    own = _with_remainder(own, np.abs(gate) / abs(rate)) if rounded else own
     return _times(sum_of(own, _times(z, offset)) if offset.any() else own, share)
 
 
-def _common_root(
-    lowering: Lowering, one: Affine, other: Affine
-) -> tuple[Affine, np.ndarray, np.ndarray] | None:
-    """What both are multiples of, with the factors of each."""
+class _Common(NamedTuple):
+    """What two affine functions are multiples of.
+
+    Args:
+        base: that.
+        share: the factors of the one.
+        rates: those of the other.
+        rounded: whether the rates were, once.
+    """
+
+    base: Affine
+    share: np.ndarray
+    rates: np.ndarray
+    rounded: bool = False
+
+
+def _common_root(lowering: Lowering, one: Affine, other: Affine) -> _Common | None:
+    """What both are multiples of, the other one perhaps a quotient."""
+    quotient = origin_of(lowering, other, "quotient")
     for base, factors in roots_of(lowering, one):
-        for own, others in roots_of(lowering, other):
+        for own, others in roots_of(lowering, other if quotient is None else quotient.of):
             if same(base, own):
-                return base, factors, others
+                rates = others if quotient is None else others / quotient.factors
+                return _Common(base, factors, rates, quotient is not None)
     return None
+
+
+def _with_remainder(one: Expression, sizes: np.ndarray) -> Expression:
+    """What is f z g(c z) for a rate c that is wrong by half a unit: it misses less than f / c units.
+
+    With t = c z the difference is at most 2^-53 t^2 g'(t) / c, and t^2 g'(t) is below 0.44 for the logistic
+    sigmoid and for the error function.
+
+    Args:
+        one: f z g(c z).
+        sizes: |f| / c, one an entry.
+    """
+    affine = one.affine
+    whole = Affine(
+        affine.terms, affine.bias, affine.reach_terms, affine.reach_bias + sizes, affine.roundings + 1
+    )
+    return Expression(one.shape, whole)
 
 
 def _times(one: Expression, factors: np.ndarray) -> Expression:
@@ -185,6 +220,37 @@ def chosen_unit(
     return noted(lowering, found_below, "below", no, np.ones(no.shape))
 
 
+def cut_off(
+    lowering: Lowering, equation: JaxprEqn, which: Expression, no: Value, yes: Value
+) -> Expression | None:
+    """The ceiling below zero and the floor above, which cut off what is behind the point; None for others.
+
+    Args:
+        lowering: the network in the making.
+        equation: that asks for it.
+        which: the truth value.
+        no: what is chosen where it is false.
+        yes: where it is true.
+    """
+    if not isinstance(no, Expression) or not isinstance(yes, Expression):
+        return None
+    parts = [_alone(lowering, one.affine) for one in (which, no, yes)]
+    if [node and node.function for node in parts] != ["positive", "floor", "ceil"]:
+        return None
+    gap, z, other = (node.arguments[0] for node in parts if node is not None)
+    size = len(z.bias)
+    negative = mapped(Selection(np.arange(size), -np.ones(size), size), z)
+    if not same(z, other) or not same(gap, negative):
+        return None
+    return lowering.node("trunc", [Expression(no.shape, z)], equation)
+
+
+def _alone(lowering: Lowering, one: Affine) -> Node | None:
+    """The node whose entries an affine function is, in order and as they are."""
+    found = _entry_by_entry(lowering, one)
+    return None if found is None or one.bias.any() or not (found[1] == 1).all() else found[0]
+
+
 def added_unit(
     lowering: Lowering, equation: JaxprEqn, one: Expression, other: Expression
 ) -> Expression | None:
@@ -241,7 +307,7 @@ def is_defined(lowering: Lowering, one: Affine) -> bool:
         for source in set(part.terms) - seen - {0}:
             seen.add(source)
             node = lowering.nodes[source - 1]
-            if node.function in ("log", "sqrt", "reciprocal"):
+            if node.rule.partial:
                 return False
             waiting += node.arguments
     return True

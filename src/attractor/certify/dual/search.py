@@ -9,7 +9,7 @@ the search, the answer is what is known by then.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from .attack import Attack, Check
 from .branching import halvable, inner_cuts, input_cuts
 from .clauses import Clauses
-from .exact import below, exact_outputs
+from .exact import below, exact_outputs, least_sum
 from .network import Network
 from .pieces import Cuts, Pieces, whole
 from .relaxation import Region, Walked, output_box, walk, wanted_of
@@ -31,6 +31,8 @@ from .tree import Journal, Tree, Walk
 
 # Pieces in one batch, and numbers that a batch may hold for one objective of each piece.
 _PIECES, _NUMBERS = 512, 200_000
+# Sums of a batch that are taken without rounding.
+_SUMS = 64
 # Inputs up to which cuts are along them.
 FEW_INPUTS = 16
 # Seconds that a batch may take, and the share of the time that goes into attacks after the first rounds.
@@ -107,7 +109,7 @@ def search(  # noqa: PLR0913 (a search, its limits, and whom to tell)
         tolerance: go on until `lower` and `attained` are this close, whatever their signs; None to decide.
         journal: where to write down how the box is cut, for a certificate.
         exact: whether the numbers of the network are those that are meant, without any rounding, so that a
-            single point may be decided by fractions.
+            single point, and a sum at its threshold, may be decided by fractions.
     """
     began = time.monotonic()
     attack = Attack(network, clauses, check, low, high, np.random.default_rng(seed), tolerance is None)
@@ -169,6 +171,15 @@ class _Searching:
         if not self.noting:
             return 0.0
         return float(np.clip(1e-12 * self.region.magnitudes.output.max(initial=0.0), 0.0, 1e-7))
+
+    @cached_property
+    def alone(self) -> np.ndarray:
+        """Conditions on one value each: their ranges are exact, whatever else is rounded."""
+        output = self.region.network.output
+        found = np.zeros(len(output.bias), bool)
+        for rows, *_ in output.singles:
+            found[rows] = True
+        return found
 
     @property
     def lower(self) -> float:
@@ -333,14 +344,39 @@ class _Searching:
         output, clauses = self.region.network.output, self.attack.clauses
         wanted, constant = wanted_of(self.region, output, -np.eye(len(output.bias)))
         walked = walk(self.region, now.low, now.high, wanted, constant, known.lines)
-        lower = np.maximum(-walked.upper, output_box(self.region, now.low, now.high, now.boxes)[0])
+        least = output_box(self.region, now.low, now.high, now.boxes)[0]
+        exact = np.where(self.alone, least, np.inf)
+        lower = np.maximum(-walked.upper, least)
+        for row, entry in self._at_threshold(now, lower):
+            lower[row, entry] = exact[row, entry] = 0.0
         lower = self._where_defined(now, lower)
         now.bounds = np.maximum(now.bounds, clauses.worst(lower))
         refuted = np.zeros_like(now.open)
         if self.tolerance is None:
-            refuted = clauses.refuted(lower - self.margin)
+            refuted = clauses.refuted(np.where(lower == exact, lower, lower - self.margin))
         now.open &= ~(refuted | self.enough(now.bounds))
         return self._left(_Step(now, known, walked, self._to_mend(lower, now)))
+
+    def _at_threshold(self, now: Pieces, lower: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Strict conditions that only rounding leaves open: their least sums are not below zero.
+
+        Yields:
+            The piece and the condition.
+        """
+        size = 1e-9 * np.minimum(self.region.magnitudes.output, 1e3)
+        near = (lower < 0) & (lower > -size) & self.attack.clauses.strict & self.exact
+        rows, entries = (index[:_SUMS] for index in np.nonzero(near))
+        if not len(rows):
+            return
+        nodes, output = self.region.network.nodes, self.region.network.output
+        ends = [node.rule.range(box) for node, box in zip(nodes, now.boxes, strict=True)]
+        lows, highs = (
+            [first, *(one[side] for one in ends)] for side, first in enumerate((now.low, now.high))
+        )
+        for row, entry in zip(rows.tolist(), entries.tolist(), strict=True):
+            found = least_sum(output, entry, [one[row] for one in lows], [one[row] for one in highs])
+            if found is not None and found >= 0:
+                yield row, entry
 
     def _where_defined(self, now: Pieces, lower: np.ndarray) -> np.ndarray:
         """Bounds of pieces on which the network is defined; nothing is known of others."""

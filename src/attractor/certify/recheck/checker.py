@@ -19,11 +19,13 @@ from ..dual.function import Box, Boxes
 from ..dual.network import Affine
 from ..dual.tree import Tree, Walk
 from .claim import Claim
-from .sound import Line, interval_of, line_of, mean_of, range_of, walked
+from .sound import Line, interval_of, is_below_zero, line_of, mean_of, range_of, walked
 from .well_formed import RefusedError, check_claim, check_tree
 
 # Numbers that a batch of pieces may hold in one step, and pieces in it.
 _NUMBERS, _PIECES = 2_000_000, 512
+# So near to zero a bound is looked at more closely.
+_NEAR = 1e-6
 
 
 class Recheck(NamedTuple):
@@ -245,6 +247,7 @@ class _Checker:
         lower = np.maximum(
             -walked(self.network.nodes, ranges, lines, output, every, -1), interval_of(output, ranges)[0]
         )
+        self._summed(lower, ranges)
         for row, walk in self._recorded(now, len(lines)):
             if walk.weights is not None:
                 most = self._rewalked(now, ranges, row, walk, mean_of(output, walk.weights))[0]
@@ -253,6 +256,14 @@ class _Checker:
                 found = -self._rewalked(now, ranges, row, walk, output)[0]
                 lower[row, walk.entries] = np.maximum(lower[row, walk.entries], found)
         return lower
+
+    def _summed(self, lower: np.ndarray, ranges: Sequence[Box]) -> None:
+        """Strict conditions that only rounding leaves open are decided by fractions."""
+        output = self.network.output
+        near = (lower < 0) & (lower > -_NEAR * (1 + np.abs(lower).max(initial=0.0, where=np.isfinite(lower))))
+        for row, entry in np.argwhere(near & self.claim.strict).tolist():
+            if not is_below_zero(output, row, entry, ranges):
+                lower[row, entry] = 0.0
 
     def _recorded(self, now: _Pieces, target: int) -> list[tuple[int, Walk]]:
         return [

@@ -9,6 +9,7 @@ are added up beside the bound, and added to it in the end. Nothing is assumed of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,6 +26,8 @@ _UNIT = 2.0**-52
 _SMALL = 1e-290
 # Smaller multipliers are replaced by zero, so that no product of one with a weight underflows.
 _IDLE = 1e-140
+# Terms of a sum in fractions.
+_MOST = 256
 # What the sums of errors themselves are wrong by, and more.
 _WIDER = 1 + 1e-9
 
@@ -217,6 +220,35 @@ def interval_of(one: Affine, ranges: Ranges) -> Box:
         low[:, rows] = _exact_sum(np.where(signs > 0, ends[0], -ends[1]), one.bias[rows], -np.inf)
         high[:, rows] = _exact_sum(np.where(signs > 0, ends[1], -ends[0]), one.bias[rows], np.inf)
     return low, high
+
+
+def is_below_zero(one: Affine, row: int, entry: int, ranges: Ranges) -> bool:
+    """Whether an entry of an affine function may be below zero on a piece, in fractions.
+
+    The entry is sum_i (w_i + d_i) v_i + b + d with |d_i| and |d| at most so many units of the magnitudes, and
+    every term is at least w v - |d| |v|, which is concave in v, so that it is least at an end of its range.
+
+    Args:
+        one: the affine function.
+        row: of the piece.
+        entry: of the function.
+        ranges: of what it reads.
+    """
+    units = Fraction(one.roundings) * Fraction(_UNIT) * Fraction(_WIDER)
+    least = Fraction(float(one.bias[entry])) - units * Fraction(float(one.reach_bias[entry]))
+    at = np.array([entry])
+    for source in {*one.terms, *one.reach_terms}:
+        low, high = (end[row] for end in ranges[source])
+        weights = one.terms[source].chosen(at)[0] if source in one.terms else np.zeros(len(low))
+        sizes = one.reach_terms[source].chosen(at)[0] if source in one.reach_terms else np.zeros(len(low))
+        read = np.flatnonzero((weights != 0) | (sizes != 0))
+        if len(read) > _MOST or not (np.isfinite(low[read]).all() and np.isfinite(high[read]).all()):
+            return True
+        for column in read.tolist():
+            weight, doubt = Fraction(float(weights[column])), units * Fraction(float(sizes[column]))
+            ends = [Fraction(float(end[column])) for end in (low, high)]
+            least += min(weight * end - doubt * abs(end) for end in ends)
+    return least < 0
 
 
 def _exact_sum(one: np.ndarray, other: np.ndarray, towards: float) -> np.ndarray:

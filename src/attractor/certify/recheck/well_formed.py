@@ -107,7 +107,7 @@ def _check_function(node: Node, where: str) -> None:
     require(node.function in FUNCTIONS, where, f"the function {str(node.function)[:40]!r} is not known")
     numbers = node.parameters
     require(not np.isnan(np.array(numbers, float)).any(), where, "a parameter is no number")
-    if node.function == "clip":
+    if node.function in ("clip", "within"):
         require(len(numbers) == 2 and numbers[0] <= numbers[1], where, "its lower limit is above the upper")
     if node.function == "power":
         whole = len(numbers) == 1 and 2 <= numbers[0] < 1024 and numbers[0] == int(numbers[0])

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 from numpy.typing import ArrayLike
 
-from attractor.errors import CellError, InputDataError, ShapeError
+from attractor.errors import CellError, InputDataError, ShapeError, UnsupportedError
 from attractor.program import double_precision, single_precision, trace
 from attractor.shown import Shown, counted
 
@@ -38,8 +38,13 @@ from .box import box_of
 from .certified import check_target_of, written
 from .sets import Ball, Box, Condition, InputSet, Part  # noqa: F401 (Ball stands in an example)
 
-# `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array.
-Excess = Callable[[Array], Array]
+# `excess(inputs) -> quantities that must not be above zero`, all of them a function of one array; an array or
+# several of them.
+Excess = Callable[[Array], PyTree]
+# Whether parameters of a part of a set, whose excess is given, show that a property is violated.
+Seen = Callable[[Part, Excess, np.ndarray], bool]
+
+_ARRAYS = (jax.Array, np.ndarray, np.generic, float, int)
 
 
 class Answer(Enum):
@@ -64,6 +69,7 @@ class Proof(Shown):
         pieces: pieces of the box bounded.
         seconds: how long it took.
         certificate: what became of the certificate, in words; empty where none was asked for.
+        shown_by: for a property of changes, the inputs between which the violation is seen by differences.
     """
 
     answer: Answer
@@ -74,6 +80,7 @@ class Proof(Shown):
     pieces: int
     seconds: float
     certificate: str = ""
+    shown_by: Float[np.ndarray, "points *shape"] | None = None
 
     def __str__(self) -> str:
         """The answer first, then the numbers behind it."""
@@ -85,6 +92,8 @@ class Proof(Shown):
         else:
             lines.append(f"excess there: {self.excess[0]:.6g} in float64, {self.excess[1]:.6g} in float32")
         lines.append(f"{counted(self.pieces, 'piece')} of the set bounded in {self.seconds:.2g} s")
+        if self.shown_by is not None:
+            lines.append(f"seen by differences of {counted(len(self.shown_by), 'input')}, see shown_by")
         lines += [self.certificate] if self.certificate else []
         return "\n".join(lines)
 
@@ -130,12 +139,35 @@ def prove(
         >>> print(prove(lambda x: x[0] + x[1] - 1.5, Ball([0.0, 0.0], 1.0)).answer.value)
         the property holds for every input of the set
     """
+    return proved(excess, input_set(low, high), violates, seconds=seconds, seed=seed, certificate=certificate)
+
+
+def proved(
+    excess: Excess,
+    inputs: InputSet,
+    seen: Seen,
+    *,
+    seconds: float | int = 60,
+    seed: int = 0,
+    certificate: Path | str | None = None,
+) -> Proof:
+    """As `prove`, with a say in what counts as a violation.
+
+    Args:
+        excess: see `prove`.
+        inputs: a set.
+        seen: whether parameters of a part of it show a violation.
+        seconds: when to stop.
+        seed: of the attack.
+        certificate: see `prove`.
+    """
     if certificate is not None:
         check_target_of(Path(certificate))
-    parts, began, found = input_set(low, high).parts, time.monotonic(), []
+    parts, began, found = inputs.parts, time.monotonic(), []
     for index, part in enumerate(parts):
         left = (began + seconds - time.monotonic()) / (len(parts) - index)
-        found.append(_decided(excess, part, max(left, 0.0), seed, kept=certificate is not None))
+        limits = max(left, 0.0), seed
+        found.append(_decided(part.given(excess), part, seen, limits, kept=certificate is not None))
         if found[-1].proof.answer is Answer.VIOLATED:
             found = found[-1:]
             break
@@ -144,6 +176,16 @@ def prove(
         return proof
     kept = Certificate(tuple(one.part for one in found if one.part is not None), proof.answer.value)
     return replace(proof, certificate=written(kept, Path(certificate)))
+
+
+def violates(part: Part, excess: Excess, parameters: np.ndarray) -> bool:
+    """Whether parameters belong to a part of a set, and a quantity is above zero at them, in float64."""
+    return belongs(part, parameters) and is_above(excess, parameters)
+
+
+def belongs(part: Part, parameters: np.ndarray) -> bool:
+    """Whether parameters of the box of a part meet its condition, in float64."""
+    return part.condition is None or _largest_excess(part.condition, parameters) <= 0
 
 
 def input_set(low: ArrayLike | InputSet, high: ArrayLike | None) -> InputSet:
@@ -169,21 +211,19 @@ class _Decided(NamedTuple):
     part: Certified | None
 
 
-def _decided(excess: Excess, part: Part, seconds: float, seed: int, *, kept: bool) -> _Decided:
-    own, shape = part.given(excess), np.shape(part.low)
-    claim = claim_of(own, part.low, part.high, part.condition)
+def _decided(own: Excess, part: Part, seen: Seen, limits: tuple[float, int], *, kept: bool) -> _Decided:
+    claim, shape = claim_of(own, part.low, part.high, part.condition), np.shape(part.low)
+    seconds, seed = limits
     _check_not_empty(part, seconds / 10, seed)
 
-    def violates(flat: np.ndarray) -> bool:
-        inputs = flat.reshape(shape)
-        belongs = part.condition is None or _largest(part.condition, inputs) <= 0
-        return belongs and _largest(own, inputs) > 0
+    def check(flat: np.ndarray) -> bool:
+        return seen(part, own, flat.reshape(shape))
 
     sought = claim.network, claim.low, claim.high, Clauses(claim.members, claim.strict)
     if kept:
-        found = search(*sought, seconds=seconds, check=violates, seed=seed, journal=Journal())
+        found = search(*sought, seconds=seconds, check=check, seed=seed, journal=Journal())
     else:
-        found = spread_search(*sought, seconds=seconds, check=violates, seed=seed)
+        found = spread_search(*sought, seconds=seconds, check=check, seed=seed)
     proof = _proof(found, own, part, shape)
     if not kept or found.found is Found.OPEN:
         return _Decided(proof, None)
@@ -256,10 +296,15 @@ def _network(excess: Excess, like: np.ndarray) -> Network:
     """The function in normal form, traced in float64, or in float32 where its own states ask for that."""
     try:
         with double_precision():
-            return network_of(trace(excess, jnp.asarray(like)))
+            return network_of(trace(partial(_flat, excess), jnp.asarray(like)))
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as problem:
+        raise UnsupportedError(
+            "the function decides in Python, or by NumPy, what depends on its input "
+            f"({str(problem).splitlines()[0]}); use jax.numpy, and jnp.where for a choice"
+        ) from problem
     except (ShapeError, CellError, TypeError):
         with single_precision():
-            return network_of(trace(excess, jnp.asarray(like)))
+            return network_of(trace(partial(_flat, excess), jnp.asarray(like)))
 
 
 def _negative(one: Affine) -> Affine:
@@ -267,7 +312,12 @@ def _negative(one: Affine) -> Affine:
     return mapped(Selection(np.arange(size), -np.ones(size), size), one)
 
 
-def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
+def is_above(excess: Excess, inputs: np.ndarray) -> bool:
+    """Whether a quantity is above zero at an input, by the function itself in float64."""
+    return _largest_excess(excess, inputs) > 0
+
+
+def _largest_excess(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> float:
     """The largest excess at an input, by the function itself."""
     try:
         with double_precision() if double else single_precision():
@@ -276,11 +326,30 @@ def _largest(excess: Excess, inputs: np.ndarray, *, double: bool = True) -> floa
     except (ShapeError, CellError, TypeError):
         if not double:
             raise
-        return _largest(excess, inputs, double=False)
+        return _largest_excess(excess, inputs, double=False)
 
 
 def _flat(excess: Excess, inputs: Array) -> Array:
-    return jnp.ravel(excess(inputs))
+    return joined(excess(inputs))
+
+
+def joined(outputs: PyTree) -> Array:
+    """All numbers of one array, row by row, or of several one after the other.
+
+    Args:
+        outputs: what a function returns.
+
+    Raises:
+        ShapeError: it returns no array.
+    """
+    leaves = jax.tree.leaves(outputs)
+    if not leaves or not all(isinstance(one, _ARRAYS) for one in leaves):
+        raise ShapeError(
+            f"the function returns {type(outputs).__name__} in place of an array; return one, or several "
+            "in a tuple"
+        )
+    parts = [jnp.ravel(jnp.asarray(one)) for one in leaves]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
 
 
 def _proof(found: Search, excess: Excess, part: Part, shape: tuple[int, ...]) -> Proof:
@@ -288,7 +357,7 @@ def _proof(found: Search, excess: Excess, part: Part, shape: tuple[int, ...]) ->
     witness, values = None, ()
     if found.point is not None:
         parameters = found.point.reshape(shape)
-        values = tuple(_largest(excess, parameters, double=double) for double in (True, False))
+        values = tuple(_largest_excess(excess, parameters, double=double) for double in (True, False))
         witness = part.input_of(parameters)
     attained = max([-found.attained, *values[:1]])
     return Proof(answers[found.found], -found.lower, attained, witness, values, found.pieces, found.seconds)

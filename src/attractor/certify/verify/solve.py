@@ -335,6 +335,8 @@ def _claim(problem: _Problem, box: _Ends, rests: Sequence[Conjunction]) -> tuple
         network = network_of(trace(lambda x: _values(problem, conditions, x), jnp.asarray((low + high) / 2)))
     if (where := network.undefined) is not None:
         raise InputDataError(f"a weight or constant is no finite number ({where})")
+    if not _are_floats(rests):  # what is exact of the network is not that of the query
+        network = replace(network, output=replace(network.output, roundings=network.output.roundings + 2))
     clauses = of_clauses(
         [[numbers[one] for one in rest] for rest in rests],
         len(conditions),

@@ -6,7 +6,7 @@ Ends count as inside: an output that lies exactly on the edge of its band is in 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, ShapeError
 
-from .proof import Excess, Proof, input_set, prove
-from .sets import Box, InputSet
+from .proof import Answer, Excess, Proof, belongs, input_set, is_above, joined, prove, proved, violates
+from .sets import Box, InputSet, Part
 
 Function: TypeAlias = Callable[[Array], Array]
 Numbers: TypeAlias = ArrayLike | float | int
@@ -26,11 +26,6 @@ Numbers: TypeAlias = ArrayLike | float | int
 
 class Specification(ABC):
     """A property of a function of one array, for every input of a set."""
-
-    @property
-    def of_slopes(self) -> bool:
-        """Whether what is proved is about slopes, and about outputs only where inputs lie side by side."""
-        return False
 
     @abstractmethod
     def excess(self, function: Function) -> Excess:
@@ -52,6 +47,25 @@ class Specification(ABC):
             like: an input.
         """
         del function, like
+
+    @property
+    def of_changes(self) -> bool:
+        """Whether it is asked by slopes, so that a violation is to be seen by differences."""
+        return False
+
+    def violation_at(
+        self, function: Function, inputs: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray | None:
+        """Inputs that show at an input that this does not hold, in float64, one a row; None if it may.
+
+        Args:
+            function: that is asked about.
+            inputs: where a violation is suspected.
+            low: least inputs.
+            high: largest ones.
+        """
+        del low, high
+        return inputs[None] if is_above(self.excess(function), inputs) else None
 
     def __and__(self, other: "Specification") -> "AllOf":
         return AllOf((self, other))
@@ -102,12 +116,27 @@ def decide(  # noqa: PLR0913 (what, of what, where, and the limits of `prove`)
     if isinstance(inputs, Box):
         moving = _of_moving(function, like.low, like.low < like.high)
     specification.check(moving, like.input_of(like.low))
-    if specification.of_slopes and not inputs.takes_slopes:
+    if specification.of_changes and not inputs.takes_slopes:
         raise ConfigError(
             f"{specification}: a slope tells nothing of two inputs where the set, {type(inputs).__name__}, "
             "may leave out what lies between them; ask on a Box, a Ball or a Polytope"
         )
-    return prove(specification.excess(moving), inputs, seconds=seconds, seed=seed, certificate=certificate)
+    excess, limits = specification.excess(moving), {"seconds": seconds, "seed": seed}
+    if not specification.of_changes:
+        return prove(excess, inputs, **limits, certificate=certificate)
+    shown: list[np.ndarray] = []
+
+    def seen(part: Part, own: Excess, parameters: np.ndarray) -> bool:
+        if not violates(part, own, parameters):
+            return False
+        found = specification.violation_at(moving, parameters, part.low, part.high)
+        if found is None or not all(belongs(part, one) for one in found):
+            return False
+        shown.append(found)
+        return True
+
+    proof = proved(excess, inputs, seen, **limits, certificate=certificate)
+    return replace(proof, shown_by=shown[-1]) if proof.answer is Answer.VIOLATED else proof
 
 
 def _of_moving(function: Function, fixed: np.ndarray, moves: np.ndarray) -> Function:
@@ -118,8 +147,8 @@ def _of_moving(function: Function, fixed: np.ndarray, moves: np.ndarray) -> Func
 
 
 def flat_outputs(function: Function, inputs: Array) -> Array:
-    """The outputs of a function, row by row."""
-    return jnp.ravel(function(inputs))
+    """The outputs of a function, row by row; of several arrays one after the other."""
+    return joined(function(inputs))
 
 
 def _numbers(value: Numbers) -> np.ndarray:
@@ -396,9 +425,9 @@ class _Joined(Specification):
             raise ConfigError("a specification of no parts says nothing; give at least one")
 
     @property
-    def of_slopes(self) -> bool:
-        """Whether a part is about slopes."""
-        return any(part.of_slopes for part in self.parts)
+    def of_changes(self) -> bool:
+        """Whether a part is."""
+        return any(part.of_changes for part in self.parts)
 
     def check(self, function: Function, like: np.ndarray) -> None:
         """Refuse what a part refuses."""
@@ -415,6 +444,13 @@ class AllOf(_Joined):
     Raises:
         ConfigError: there is none.
     """
+
+    def violation_at(
+        self, function: Function, inputs: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray | None:
+        """Of any part."""
+        found = (part.violation_at(function, inputs, low, high) for part in self.parts)
+        return next((one for one in found if one is not None), None)
 
     def excess(self, function: Function) -> Excess:
         """Those of all parts, end to end."""
@@ -435,6 +471,14 @@ class OneOf(_Joined):
     Raises:
         ConfigError: there is none.
     """
+
+    def violation_at(
+        self, function: Function, inputs: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray | None:
+        """Of all parts."""
+        found = [part.violation_at(function, inputs, low, high) for part in self.parts]
+        known = [one for one in found if one is not None]
+        return np.concatenate(known) if len(known) == len(found) else None
 
     def excess(self, function: Function) -> Excess:
         """The least, over all parts, of the largest quantity of a part."""
