@@ -63,15 +63,7 @@ from .decision import Decision, tell_void
 from .division import Division, Validation, divide_cases, with_groups
 from .examples import CaseNames, Labelled, SequenceExamples
 from .label_sets import LabelSets, calibration_of
-from .learning import (
-    EpochSettings,
-    LabelSettings,
-    NoiseSettings,
-    ReadoutSettings,
-    Steps,
-    check_form,
-    check_within,
-)
+from .learning import EpochSettings, LabelSettings, NoiseSettings, ReadoutSettings, Steps, check_noise
 from .sequence_network import (
     USUAL_UNITS,
     NetworkPlan,
@@ -380,8 +372,7 @@ class SequenceClassifier(Estimator):
     def check_options(self) -> None:
         """Refuse options outside their range, and noise in a form that does not go with the others."""
         super().check_options()
-        check_form(self.noise, self.labels, self.readout)
-        check_within(self.noise, self.readout, self.missing)
+        check_noise(self.noise, self.labels, self.readout, self.missing)
 
     def _task(self, examples: SequenceExamples, training: Sequences) -> EpochTask:
         codes = None if training.groups is None else np.unique(training.groups, return_inverse=True)[1]

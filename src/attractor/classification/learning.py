@@ -167,12 +167,15 @@ class NoiseSettings(Settings):
         return WorstCase(self.within, self.worst_share, self.worst_ramp, self.worst_bound == "relaxation")
 
 
-def check_form(noise: NoiseSettings, labels: "LabelSettings", readout: ReadoutSettings) -> None:
-    """Refuse noise in a form that does not go with other options.
+def check_noise(
+    noise: NoiseSettings, labels: "LabelSettings", readout: ReadoutSettings, missing: MissingPolicy
+) -> None:
+    """Refuse noise that does not go with other options.
 
     Raises:
-        ConfigError: names the form and what it works with.
+        ConfigError: names the option and what it works with.
     """
+    _check_within(noise, readout, missing)
     keeps = label_loss(labels.loss).start(1, 2) is not None
     if noise.form != "injection" and (readout.pooling != "last" or keeps):
         raise ConfigError(
@@ -181,12 +184,8 @@ def check_form(noise: NoiseSettings, labels: "LabelSettings", readout: ReadoutSe
         )
 
 
-def check_within(noise: NoiseSettings, readout: ReadoutSettings, missing: str) -> None:
-    """Refuse a change of the values to survive where it could not be bounded.
-
-    Raises:
-        ConfigError: names the option and what it works with.
-    """
+def _check_within(noise: NoiseSettings, readout: ReadoutSettings, missing: MissingPolicy) -> None:
+    """Refuse a change of the values to survive where it could not be bounded."""
     if noise.within and readout.convolutions:
         raise ConfigError(
             f"noise within={noise.within:g} is about a recurrent network alone: set readout__convolutions=0 "
