@@ -112,8 +112,7 @@ class SequenceClassifier(Estimator):
         >>> import numpy as np, attractor
         >>> x = np.random.default_rng(0).normal(size=(40, 12, 2))
         >>> y = np.where(x[:, :, 0].sum(axis=1) > 0, "up", "down")
-        >>> model = attractor.SequenceClassifier(hidden_size=4)
-        >>> model = model.set_params(training__epochs=2).fit(x, y)
+        >>> model = attractor.SequenceClassifier(hidden_size=4).set_params(training__epochs=2).fit(x, y)
         >>> model.predict_proba(x[:3]).shape
         (3, 2)
     """
