@@ -52,13 +52,26 @@ CELLS = (
 INPUTS = 2
 
 
-def step_of(kind, units, generator):
-    """A random step `state, input -> state`, and how many states it has; the first `units` are the output."""
+def arrays_of(kind, units, steps, radius, seed):
+    """Weights of a random cell and of its read-out, and the middle of its inputs."""
+    del radius
+    generator = np.random.default_rng(seed)
     gates = {"tanh": 1, "GRU": 3, "LSTM": 4}[kind]
     scale = 2 / np.sqrt(units)
-    given = generator.uniform(-scale, scale, (gates * units, INPUTS))
-    own = generator.uniform(-scale, scale, (gates * units, units))
-    bias = generator.uniform(-scale, scale, gates * units)
+    return {
+        "kind": np.array(kind),
+        "steps": np.array(steps),
+        "given": generator.uniform(-scale, scale, (gates * units, INPUTS)),
+        "own": generator.uniform(-scale, scale, (gates * units, units)),
+        "constant": generator.uniform(-scale, scale, gates * units),
+        "readout": generator.normal(size=units),
+        "middle": generator.normal(size=steps * INPUTS),
+    }
+
+
+def step_of(kind, units, arrays):
+    """A random step `state, input -> state`, and how many states it has; the first `units` are the output."""
+    given, own, bias = (arrays[name] for name in ("given", "own", "constant"))
 
     def tanh(state, at):
         return jnp.tanh(given @ at + own @ state + bias)
@@ -78,9 +91,9 @@ def step_of(kind, units, generator):
 
 def unrolled(kind, units, steps, radius, seed):
     """A read-out of a cell after some steps in normal form, and a box of its inputs."""
-    generator = np.random.default_rng(seed)
-    step, states = step_of(kind, units, generator)
-    weights, middle = generator.normal(size=units), generator.normal(size=steps * INPUTS)
+    arrays = arrays_of(kind, units, steps, radius, seed)
+    step, states = step_of(kind, units, arrays)
+    weights, middle = arrays["readout"], arrays["middle"]
 
     def output(inputs):
         state = jnp.zeros(states)

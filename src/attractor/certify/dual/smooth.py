@@ -110,8 +110,9 @@ class Smooth(Function):
     def _upper_of_s(
         self, low: np.ndarray, high: np.ndarray, across: np.ndarray, middle: np.ndarray
     ) -> Slopes:
-        """The tangent from the lower end, where that touches the concave part of the box."""
+        """The slope in the middle of the concave hull: of the tangent from the lower end, or beyond it."""
         touched = self._tangent(np.minimum(low, 0.0), np.maximum(high, 0.0))
+        touched = np.where(low + high > 0, np.minimum(touched, middle), touched)
         mixed = np.where(self.derivative(high) >= across, across, touched)
         return (np.where(low >= 0, middle, np.where(high <= 0, across, mixed)),)
 
@@ -119,6 +120,7 @@ class Smooth(Function):
         self, low: np.ndarray, high: np.ndarray, across: np.ndarray, middle: np.ndarray
     ) -> Slopes:
         touched = self._tangent(np.maximum(high, 0.0), np.minimum(low, 0.0))
+        touched = np.where(low + high < 0, np.minimum(touched, middle), touched)
         mixed = np.where(self.derivative(low) >= across, across, touched)
         return (np.where(high <= 0, middle, np.where(low >= 0, across, mixed)),)
 
