@@ -3,8 +3,9 @@
     python -m benchmarks.verification_beside PYTHON --path auto_LiRPA --seeds 3
 
 PYTHON is an interpreter with torch, and the path holds the source of auto_LiRPA. What is told is how much of
-the gap between CROWN's bound and the largest output that an attack reached is closed, in the mean over outputs
-and the median over seeds; the seconds are the median, without what either side needs to read a network.
+the gap between CROWN's bound and the largest output that an attack reached is closed, in the mean over
+outputs and the median over seeds; the seconds are the median, without what either side needs to read a
+network.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import os
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,7 @@ OURS = ("ours: walk", "ours: 20 steps", "ours: 300 steps", "ours: boxes too")
 def layers(sizes, activation, radius, seed):
     """A random network with its box, and its arrays for the peer."""
     generator, nodes, arrays = np.random.default_rng(seed), [], {"activation": np.array(activation)}
-    for index, (before, size) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (before, size) in enumerate(pairwise(sizes)):
         arrays[f"matrix{index}"] = 1.5 * generator.normal(size=(size, before)) / np.sqrt(before)
         arrays[f"bias{index}"] = 0.3 * generator.normal(size=size)
         one = Affine({index: Dense(arrays[f"matrix{index}"])}, arrays[f"bias{index}"])
@@ -75,20 +77,18 @@ def ours(network, low, high):
 
 
 def problems(seeds):
-    """Name, network and arrays of every problem."""
+    """Name, seed, network and arrays of every problem."""
+    found = []
     for sizes, activation, radius in NETWORKS:
-        for seed in seeds:
-            yield (
-                f"{activation} {'-'.join(map(str, sizes))} {radius:g}",
-                seed,
-                layers(sizes, activation, radius, seed),
-            )
+        name = f"{activation} {'-'.join(map(str, sizes))} {radius:g}"
+        found += [(name, seed, layers(sizes, activation, radius, seed)) for seed in seeds]
     for cell in CELLS:
+        kind, units, steps, radius = cell
         for seed in seeds:
             network, low, high = unrolled(*cell, seed)
-            kind, units, steps, radius = cell
             arrays = arrays_of(*cell, seed) | {"low": low, "high": high}
-            yield f"{kind} {units} units {steps} steps {radius:g}", seed, (network, arrays)
+            found.append((f"{kind} {units} units {steps} steps {radius:g}", seed, (network, arrays)))
+    return found
 
 
 def theirs(python, path, everything):
@@ -163,7 +163,7 @@ def main():
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
-    everything = list(problems(range(asked.seeds)))
+    everything = problems(range(asked.seeds))
     found = table(everything, theirs(asked.python, asked.path, everything))
     Console(width=200).print(found)
     record("verification_beside", found, seeds=range(asked.seeds))

@@ -2,8 +2,8 @@
 
     PYTHONPATH=auto_LiRPA python benchmarks/verification_peer.py PROBLEMS.npz
 
-It prints one line of JSON: for every problem and method the upper bounds of all outputs and the seconds of one
-core, or the name of the error. Needs torch and auto_LiRPA, nothing of Attractor. Its RNN modules are refused
+It prints one line of JSON: for every problem and method the upper bounds of all outputs and the seconds of
+one core, or the name of the error. Needs torch and auto_LiRPA, nothing of Attractor. RNN modules are refused
 there, so that cells are unrolled by hand.
 """
 
@@ -60,9 +60,7 @@ class Unrolled(torch.nn.Module):
 
     def forward(self, inputs):
         """All steps."""
-        state = cell = torch.zeros_like(inputs[:, : self.units]) if self.units <= inputs.shape[1] else None
-        if state is None:
-            state = cell = inputs.new_zeros((inputs.shape[0], self.units))
+        state = cell = inputs.new_zeros((inputs.shape[0], self.units))
         for step in range(self.steps):
             at = inputs[:, step * self.inputs : (step + 1) * self.inputs]
             state, cell = self.step(at, state, cell)

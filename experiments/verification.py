@@ -61,8 +61,9 @@ class Cases:
 
 def digits() -> Cases:
     """Scikit-learn's digits: eight rows of eight pixels between 0 and 1; 397 images are kept for the test."""
-    data, order = load_digits(), np.random.default_rng(0).permutation(1797)
-    images, labels = data.images[order] / 16.0, data.target[order]
+    pixels, digit = (np.asarray(part) for part in load_digits(return_X_y=True))
+    order = np.random.default_rng(0).permutation(len(digit))
+    images, labels = pixels[order].reshape(-1, 8, 8) / 16.0, digit[order]
     training, test = (
         Sequences.from_arrays(images[part], labels[part]) for part in (slice(1400), slice(1400, None))
     )
@@ -120,9 +121,9 @@ def robust_classifiers(name: str, cases: Cases, seeds: range, count: int) -> Tab
 
 def breast_cancer(seeds: range, count: int) -> list[Table]:
     """A hidden layer of tanh units: classes under changes that keep worst above mean, monotone features."""
-    data = load_breast_cancer()
-    order = np.random.default_rng(0).permutation(len(data.data))
-    values, labels = data.data[order][:, None], data.target[order]
+    features, kind = (np.asarray(part) for part in load_breast_cancer(return_X_y=True))
+    order = np.random.default_rng(0).permutation(len(kind))
+    values, labels = features[order][:, None], kind[order]
     training, test = (
         Sequences.from_arrays(values[part], labels[part]) for part in (slice(400), slice(400, None))
     )

@@ -120,9 +120,7 @@ class GatedProduct(Function):
         return found
 
 
-def nearest(
-    function: Function, sign: int, planes: Sequence[Slopes], boxes: Boxes, middle: Point
-) -> Slopes:
+def nearest(function: Function, sign: int, planes: Sequence[Slopes], boxes: Boxes, middle: Point) -> Slopes:
     """Of some slopes those whose plane is nearest to a function at the middle of the box, entry by entry.
 
     That is the plane with the least volume between it and the function.
