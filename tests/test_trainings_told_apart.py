@@ -145,6 +145,10 @@ CHANGED_CLASSIFIERS = {
     "noise__annealing": 0.5,
     "noise__dropout": 0.1,
     "noise__input_dropout": 0.1,
+    "noise__within": 0.1,
+    "noise__worst_share": 0.4,
+    "noise__worst_ramp": 0.3,
+    "noise__worst_bound": "relaxation",
     "class_weight": "balanced",
     "missing": "zero",
     "labels__loss": "label-smoothing",
@@ -161,7 +165,13 @@ CHANGED_CLASSIFIERS = {
     "training__seeds": 2,
     "seed": 1,
 }
-NEEDED = {"groups": {"cell": "mgrn"}, "noise__form": {"noise__additive": 0.2}}
+NEEDED = {
+    "groups": {"cell": "mgrn"},
+    "noise__form": {"noise__additive": 0.2},
+    "noise__worst_share": {"noise__within": 0.2},
+    "noise__worst_ramp": {"noise__within": 0.3},
+    "noise__worst_bound": {"noise__within": 0.4},
+}
 
 
 def changed(**options):

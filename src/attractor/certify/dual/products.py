@@ -1,7 +1,5 @@
 """Functions of two numbers: products, with and without gates."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import special
 
@@ -95,22 +93,12 @@ class GatedProduct(Function):
 
     @quiet
     def slopes(self, boxes: Boxes) -> tuple[Slopes, Slopes]:
-        """For each side the nearest at the middle of some planes.
-
-        They are those of the gate's secant with y in the middle and at either end, the gate then being in the
-        middle or at the end that McCormick's planes have there, and the tangent plane at the middle.
-        """
-        (low, high), (least, most) = boxes
+        """The gate's secant at the middle of y, and the gate in the middle."""
+        (low, high), other = boxes
         ends = self.gate.function(low), self.gate.function(high)
-        steep = secant(low, high, *ends)
-        below, above = np.minimum(*ends), np.maximum(*ends)
-        middle = (low + high) / 2, (least + most) / 2
-        common = [(steep * middle[1], (below + above) / 2), self.gradient(middle)]
-        upper = [(steep * least, above), (steep * most, below)]
-        lower = [(steep * least, below), (steep * most, above)]
-        return nearest(self, 1, common + upper, boxes, middle), nearest(
-            self, -1, common + lower, boxes, middle
-        )
+        gate, steep = (ends[0] + ends[1]) / 2, secant(low, high, *ends)
+        plane = steep * (other[0] + other[1]) / 2, gate
+        return plane, plane
 
     def points(self, slopes: Slopes, boxes: Boxes) -> Candidates:
         """Corners, and for y at each end where the slope of the gate is s_x / y."""
@@ -118,27 +106,6 @@ class GatedProduct(Function):
         for y in boxes[1]:
             found += [((x, y), missed) for x, missed in edge(self.gate, y, slopes[0], boxes[0])]
         return found
-
-
-def nearest(function: Function, sign: int, planes: Sequence[Slopes], boxes: Boxes, middle: Point) -> Slopes:
-    """Of some slopes those whose plane is nearest to a function at the middle of the box, entry by entry.
-
-    That is the plane with the least volume between it and the function.
-
-    Args:
-        function: of two numbers.
-        sign: 1 for planes above it, -1 for planes below.
-        planes: slopes, at least one.
-        boxes: of both arguments.
-        middle: of the boxes.
-    """
-    best, chosen = np.full_like(middle[0], np.inf), planes[0]
-    for plane in planes:
-        away = sign * function.extreme(sign, plane, boxes).value
-        away = away + sign * (plane[0] * middle[0] + plane[1] * middle[1])
-        chosen = tuple(np.where(away < best, own, old) for own, old in zip(plane, chosen, strict=True))
-        best = np.fmin(best, away)
-    return chosen
 
 
 @quiet
@@ -196,8 +163,17 @@ class GatedTanh(Function):
             secant(least, most, *values) * (gates[0] + gates[1]) / 2,
         )
         middle = (low + high) / 2, (least + most) / 2
-        planes = [through, self.gradient(middle)]
-        return nearest(self, 1, planes, boxes, middle), nearest(self, -1, planes, boxes, middle)
+        planes = through, self.gradient(middle)
+        return self._nearer(1, planes, boxes, middle), self._nearer(-1, planes, boxes, middle)
+
+    def _nearer(self, sign: int, planes: tuple[Slopes, ...], boxes: Boxes, middle: Point) -> Slopes:
+        best, chosen = np.full_like(middle[0], np.inf), planes[0]
+        for plane in planes:
+            away = sign * self.extreme(sign, plane, boxes).value
+            away = away + sign * (plane[0] * middle[0] + plane[1] * middle[1])
+            chosen = tuple(np.where(away < best, own, old) for own, old in zip(plane, chosen, strict=True))
+            best = np.fmin(best, away)
+        return chosen
 
     def points(self, slopes: Slopes, boxes: Boxes) -> Candidates:
         """Corners, points on the four edges, and one inside for each sign."""

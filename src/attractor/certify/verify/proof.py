@@ -44,6 +44,9 @@ Excess = Callable[[Array], PyTree]
 # Whether parameters of a part of a set, whose excess is given, show that a property is violated.
 Seen = Callable[[Part, Excess, np.ndarray], bool]
 
+# Share of the time for a search with the conditions of a set, before its whole box is tried.
+_WITH_CONDITIONS = 0.7
+
 _ARRAYS = (jax.Array, np.ndarray, np.generic, float, int)
 
 
@@ -212,9 +215,22 @@ class _Decided(NamedTuple):
 
 
 def _decided(own: Excess, part: Part, seen: Seen, limits: tuple[float, int], *, kept: bool) -> _Decided:
+    """By the conditions of the set; what they leave open may hold on all of its box."""
+    seconds, seed = limits
+    if part.condition is None:
+        return _searched(own, part, seen, limits, kept=kept)
+    _check_not_empty(part, seconds / 10, seed)
+    found = _searched(own, part, seen, (seconds * _WITH_CONDITIONS, seed), kept=kept)
+    if found.proof.answer is not Answer.OPEN:
+        return found
+    left = max(seconds - found.proof.seconds, 0.0), seed
+    box = _searched(own, replace(part, condition=None), lambda *_: False, left, kept=kept)
+    return box if box.proof.answer is Answer.HOLDS else found
+
+
+def _searched(own: Excess, part: Part, seen: Seen, limits: tuple[float, int], *, kept: bool) -> _Decided:
     claim, shape = claim_of(own, part.low, part.high, part.condition), np.shape(part.low)
     seconds, seed = limits
-    _check_not_empty(part, seconds / 10, seed)
 
     def check(flat: np.ndarray) -> bool:
         return seen(part, own, flat.reshape(shape))

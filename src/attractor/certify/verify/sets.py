@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from attractor.errors import ConfigError, InputDataError, ShapeError
 from attractor.program import double_precision
+from attractor.shown import Shown
 
 from .box import box_of
 
@@ -42,7 +43,7 @@ class InputSet(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Part(Shown):
     """A box of parameters, conditions on them, and the inputs that they give.
 
     Args:

@@ -123,7 +123,8 @@ def _tube(found: Verification) -> Section:
         )
         for index, label in enumerate(outputs)
     )
-    lead = f"What the outputs can be. The nominal inputs are those of {found.source}."
+    held = "" if found.for_ever is None else "the first of "
+    lead = f"What the outputs can be. The nominal inputs are {held}those of {found.source}."
     return Section("tube", "Tube", lead, figures)
 
 
